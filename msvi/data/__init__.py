@@ -1,0 +1,1 @@
+"""Trajectories: generation, caching, checks."""

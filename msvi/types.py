@@ -1,0 +1,45 @@
+"""Legend of symbols and array layouts, the same in every module.
+
+| symbol | meaning | shape |
+|---|---|---|
+| `u` | full-resolution field | `(*grid, channel)` |
+| `zeta` | macroscale state | `(*coarse_grid, channel)` |
+| `eta` | microscale latent | `(micro_dim,)` |
+| `z` | joint latent state, `zeta` raveled and then `eta` | `(latent_dim,)` |
+| `t` | time, non-dimensional | `()` |
+| `s` | coarsening factor, full points per coarse cell and axis | int |
+
+Leading axes, where there are any, are `trajectory`, `member` or `time` and are named in the docstring.
+Functions work on one sample; `jax.vmap` is applied by the caller.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Params = Any  # nested dict of arrays
+
+
+class Gaussian(NamedTuple):
+    """Diagonal Gaussian `N(mean, exp(log_var))`; both of one shape."""
+
+    mean: Array
+    log_var: Array
+
+    def sample(self, key: Array) -> Array:
+        """One draw `mean + exp(log_var / 2) * eps` with standard normal `eps`."""
+        eps = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jax.numpy.exp(0.5 * self.log_var) * eps
+
+    def log_prob(self, x: Array) -> Array:
+        """Elementwise log density of `x`, of the shape of `mean`."""
+        precision = jax.numpy.exp(-self.log_var)
+        return -0.5 * ((x - self.mean) ** 2 * precision + self.log_var + jax.numpy.log(2 * jax.numpy.pi))
+
+
+class Dynamics(NamedTuple):
+    """Itô SDE `dz = drift(params, t, z) dt + L dW` with `L Lᵀ = diag(exp(log_q(params)))`."""
+
+    drift: Any
+    log_q: Any
