@@ -1,0 +1,102 @@
+"""Ensemble forecasts: encode the first frame, solve the SDE, decode."""
+
+from collections.abc import Callable
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import lineax
+
+from msvi.model.multiscale import MultiscaleModel
+from msvi.types import Array, Params
+
+
+def solve_sde(drift: Callable, log_q: Array, t: Array, z0: Array, key: Array, steps_per_frame: int = 1) -> Array:
+    """One path of `dz = drift(t, z) dt + sqrt(Q) dW` by Euler–Maruyama, saved at the times `t`.
+
+    The noise is additive, for which Euler–Maruyama has strong order 1. Each step draws its own Brownian
+    increment (`UnsafeBrownianPath`): right for fixed steps and forward solves, and 20 times cheaper than a path
+    that can be asked at any time.
+
+    Args:
+      drift: `(t, z) -> (latent_dim,)`.
+      log_q: `(latent_dim,)`.
+      t: `(time,)`, increasing.
+      z0: `(latent_dim,)`.
+      key: of the Brownian path.
+      steps_per_frame: equal solver steps between two saved times.
+
+    Returns:
+      `(time, latent_dim)`.
+    """
+    fraction = jnp.arange(steps_per_frame) / steps_per_frame
+    steps = jnp.append((t[:-1, None] + jnp.diff(t)[:, None] * fraction).ravel(), t[-1])
+    path = diffrax.UnsafeBrownianPath(z0.shape, key)
+    deviation = lineax.DiagonalLinearOperator(jnp.exp(0.5 * log_q))
+    solution = diffrax.diffeqsolve(
+        diffrax.MultiTerm(
+            diffrax.ODETerm(lambda t, z, args: drift(t, z)),
+            diffrax.ControlTerm(lambda t, z, args: deviation, path),
+        ),
+        diffrax.Euler(),
+        t0=t[0],
+        t1=t[-1],
+        dt0=None,
+        y0=z0,
+        stepsize_controller=diffrax.StepTo(ts=steps),
+        saveat=diffrax.SaveAt(ts=t),
+        adjoint=diffrax.ForwardMode(),
+        max_steps=steps.shape[0],
+        throw=False,
+    )
+    return solution.ys
+
+
+def forecast_latents(
+    model: MultiscaleModel, params: Params, t: Array, u0: Array, key: Array, num_members: int, steps_per_frame: int = 1
+) -> Array:
+    """Latent ensemble from one observed frame: `z0` drawn from the encoder, then the SDE over `t`.
+
+    Args:
+      params: of the model.
+      t: frame times, `(time,)`; `u0` is the frame at `t[0]`.
+      u0: `(*grid, channel)`.
+
+    Returns:
+      `(member, time, latent_dim)`.
+    """
+    encoded = model.encode(params, u0)
+
+    def member(key):
+        start_key, path_key = jax.random.split(key)
+        return solve_sde(
+            lambda t, z: model.drift(params, t, z),
+            model.log_q(params),
+            t,
+            encoded.sample(start_key),
+            path_key,
+            steps_per_frame,
+        )
+
+    return jax.vmap(member)(jax.random.split(key, num_members))
+
+
+def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation over the members of the decoded and sampled field.
+
+    Args:
+      z: `(member, time, latent_dim)`.
+      key: of the observation noise.
+
+    Returns:
+      Two arrays `(time, *grid, channel)`.
+    """
+
+    def one_time(arguments):
+        z, key = arguments
+        decoded = jax.vmap(model.decode, (None, 0))(params, z)
+        u = decoded.sample(key)
+        return u.mean(axis=0), u.std(axis=0)
+
+    num_times = z.shape[1]
+    return jax.lax.map(one_time, (z.swapaxes(0, 1), jax.random.split(key, num_times)))

@@ -1,0 +1,1 @@
+"""Amortized variational inference; nothing in here reaches a differential-equation solver."""

@@ -1,0 +1,105 @@
+"""Evidence lower bound of a window, estimated without solving the SDE.
+
+`ELBO = E_q[log p(u | z)] - 1/2 ∫ E_q || B (m - z) + m' - f(z, t) ||²_{Q^-1} dt`, `B = (Q S^-1 - d/dt log S) / 2`,
+where `q` has the marginals `N(m(t), S(t))`. The prior of the state at the window's start is flat.
+
+Source: Course & Nair 2023, "Amortized Reparametrization", arXiv 2312.10550.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from msvi.inference.posterior import GaussianProcessPosterior, Marginals
+from msvi.model.multiscale import MultiscaleModel
+from msvi.types import Array, Params
+
+
+class ElboTerms(NamedTuple):
+    """The bound of one window, in nats: `elbo = log_likelihood - drift_residual`.
+
+    `log_likelihood` is summed over all frames and grid points of the window, `drift_residual` (never negative)
+    integrated over its time. Both are unbiased estimates.
+    """
+
+    log_likelihood: Array
+    drift_residual: Array
+
+    @property
+    def elbo(self) -> Array:
+        """The bound itself."""
+        return self.log_likelihood - self.drift_residual
+
+
+def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array) -> Array:
+    """`1/2 || B (m - z) + m' - f(z, t) ||²_{Q^-1}` at each time.
+
+    The first two terms are the drift of the posterior process: the one linear SDE with dispersion `Q` whose
+    marginals are `N(m(t), S(t))`. The integral of the expectation is its relative entropy to the model.
+
+    Args:
+      marginals: of the posterior, `(time, latent_dim)`.
+      z: draws from them, `(time, latent_dim)`.
+      drift: `f(z, t)` at the draws, `(time, latent_dim)`.
+      log_q: logarithm of the diagonal of `Q`, `(latent_dim,)`.
+
+    Returns:
+      `(time,)`.
+    """
+    gain = 0.5 * (jnp.exp(log_q - marginals.log_var) - marginals.log_var_dot)
+    residual = gain * (marginals.mean - z) + marginals.mean_dot - drift
+    return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q), axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowElbo:
+    """Estimator of `ElboTerms` over a window of consecutive frames.
+
+    Attributes:
+      model: the generative model and its encoder.
+      posterior: Gaussian process that joins the encoded frames.
+      num_nodes: frames encoded, equally spaced over the window, both ends included.
+      num_scored: frames whose likelihood is computed, a uniform random subset rescaled to the whole window.
+      num_quadrature: points of the time integral, one drawn uniformly in each of as many equal intervals.
+    """
+
+    model: MultiscaleModel
+    posterior: GaussianProcessPosterior
+    num_nodes: int
+    num_scored: int
+    num_quadrature: int
+
+    def __call__(self, params: Params, t: Array, u: Array, key: Array) -> ElboTerms:
+        """One-sample estimate.
+
+        Args:
+          params: `{"model": ..., "posterior": ...}`.
+          t: frame times, `(frame,)`.
+          u: observed frames, `(frame, *grid, channel)`.
+          key: of the frames scored, the quadrature times and the latent draws.
+        """
+        model, num_frames = self.model, t.shape[0]
+        subset_key, time_key, draw_key = jax.random.split(key, 3)
+        node = jnp.round(jnp.linspace(0, num_frames - 1, self.num_nodes)).astype(int)
+        scored = jnp.arange(num_frames)
+        if self.num_scored < num_frames:
+            scored = jax.random.choice(subset_key, num_frames, (self.num_scored,), replace=False)
+        duration = t[-1] - t[0]
+        stratum = jnp.arange(self.num_quadrature) + jax.random.uniform(time_key, (self.num_quadrature,))
+        quadrature = t[0] + duration * stratum / self.num_quadrature
+
+        encoded = jax.vmap(model.encode, (None, 0))(params["model"], u[node])
+        times = jnp.concatenate([t[scored], quadrature])
+        marginals = self.posterior.marginals(params["posterior"], t[node], encoded, times)
+        z = marginals.gaussian.sample(draw_key)
+
+        decoded = jax.vmap(model.decode, (None, 0))(params["model"], z[: self.num_scored])
+        log_likelihood = decoded.log_prob(u[scored]).sum() * (num_frames / self.num_scored)
+
+        at_quadrature = jax.tree.map(lambda a: a[self.num_scored :], marginals)
+        z = z[self.num_scored :]
+        drift = jax.vmap(model.drift, (None, 0, 0))(params["model"], quadrature, z)
+        residual = drift_residual(at_quadrature, z, drift, model.log_q(params["model"]))
+        return ElboTerms(log_likelihood, duration * residual.mean())

@@ -1,0 +1,167 @@
+"""The stochastic multiscale model: macroscale filter, encoder, Product-of-Experts decoder and SDE.
+
+Source: Ilersich & Nair, "Learning Stochastic Multiscale Models by Variational Inference".
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msvi.config import ModelConfig
+from msvi.model import networks
+from msvi.model.filter import MacroFilter
+from msvi.types import Array, Gaussian, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiscaleModel:
+    """`dz = f(z, t) dt + L dW`, `z = (zeta, eta)`, and `u | z` by a Product of Experts.
+
+    Hyper-parameters only; every method is a pure function of `params`. Latents are of order one: `zeta` is the
+    restriction in units of `field_scale` times the filter's gain, network inputs and outputs are in units of
+    `field_scale`.
+
+    Attributes:
+      config: sizes and initial values.
+      grid: full-resolution points per axis.
+      num_channels: fields per point.
+      boundary: kind of each axis, `"periodic"` or `"edge"`.
+      field_scale: typical size of `u`, for example its standard deviation over the training data.
+    """
+
+    config: ModelConfig
+    grid: tuple[int, ...]
+    num_channels: int
+    boundary: tuple[str, ...]
+    field_scale: float
+
+    @property
+    def filter(self) -> MacroFilter:
+        """The macroscale filter."""
+        return MacroFilter(self.grid, self.config.coarsening, self.config.n_sigma, self.boundary)
+
+    @property
+    def zeta_shape(self) -> tuple[int, ...]:
+        """`(*coarse_grid, channel)`."""
+        return (*self.filter.coarse_grid, self.num_channels)
+
+    @property
+    def zeta_dim(self) -> int:
+        """Numbers in the macroscale state."""
+        return int(np.prod(self.zeta_shape))
+
+    @property
+    def latent_dim(self) -> int:
+        """Numbers in the joint latent state `z`."""
+        return self.zeta_dim + self.config.micro_dim
+
+    @property
+    def field_shape(self) -> tuple[int, ...]:
+        """`(*grid, channel)`."""
+        return (*self.grid, self.num_channels)
+
+    @property
+    def _zeta_scale(self) -> float:
+        return self.field_scale * self.filter.gain
+
+    def split(self, z: Array) -> tuple[Array, Array]:
+        """`z` to `zeta` `(*coarse_grid, channel)` and `eta` `(micro_dim,)`."""
+        return z[: self.zeta_dim].reshape(self.zeta_shape), z[self.zeta_dim :]
+
+    def init(self, key: Array) -> Params:
+        """Fresh parameters; the microscale ones are absent where `micro_dim` is 0."""
+        c = self.config
+        macro_key, micro_key, encoder_key, decoder_key = jax.random.split(key, 4)
+        zeta, eta = jnp.zeros(self.zeta_shape), jnp.zeros(c.micro_dim)
+        params = {
+            "kernel": self.filter.init_kernel(),
+            "posterior_log_var": jnp.full(self.latent_dim, c.init_posterior_log_var),
+            "log_q": jnp.full(self.latent_dim, c.init_log_q),
+            "macro_log_var": jnp.full(self.field_shape, c.init_macro_log_var),
+            "macro_drift": self._macro_drift.init(macro_key, zeta, eta),
+        }
+        if c.micro_dim:
+            params |= {
+                "micro_log_var": jnp.full(self.field_shape, c.init_micro_log_var),
+                "micro_drift": self._micro_drift.init(micro_key, jnp.zeros(()), zeta, eta),
+                "encoder": self._encoder.init(encoder_key, jnp.zeros(self.field_shape)),
+                "decoder": self._decoder.init(decoder_key, eta),
+            }
+        return params
+
+    def encode(self, params: Params, u: Array) -> Gaussian:
+        """Latent distribution of one frame, from the frame alone.
+
+        `zeta = restrict(u)`; the mean of `eta` comes from what the mesh misses, `u - lift(restrict(u))`. The
+        variance is a parameter, the same for all frames.
+
+        Args:
+          u: `(*grid, channel)`.
+
+        Returns:
+          Gaussian of `z`, `(latent_dim,)`.
+        """
+        coarse = self.filter.restrict(params["kernel"], u)
+        mean = coarse.ravel() / self._zeta_scale
+        if self.config.micro_dim:
+            residual = (u - self.filter.lift(params["kernel"], coarse)) / self.field_scale
+            mean = jnp.concatenate([mean, self._encoder.apply(params["encoder"], residual)])
+        return Gaussian(mean, params["posterior_log_var"])
+
+    def decode(self, params: Params, z: Array) -> Gaussian:
+        """Distribution of the observed field given the latent state.
+
+        Product of the macro expert `N(lift(zeta), v_M)` and the micro expert `N(lift(zeta) + g(eta), v_m)`, both
+        variances per grid point: variance `v = 1 / (1 / v_M + 1 / v_m)`, mean `lift(zeta) + g(eta) v / v_m`.
+
+        Args:
+          z: `(latent_dim,)`.
+
+        Returns:
+          Gaussian of `u`, `(*grid, channel)`.
+        """
+        macro, micro = self.decode_parts(params, z)
+        log_var = params["macro_log_var"]
+        if self.config.micro_dim:
+            log_var = -jnp.logaddexp(-log_var, -params["micro_log_var"])
+        return Gaussian(macro + micro, log_var + 2 * np.log(self.field_scale))
+
+    def decode_parts(self, params: Params, z: Array) -> tuple[Array, Array]:
+        """The decoder's mean as macroscale part `lift(zeta)` and microscale part `g(eta) v / v_m`."""
+        zeta, eta = self.split(z)
+        macro = self.filter.lift(params["kernel"], zeta) * self._zeta_scale
+        if not self.config.micro_dim:
+            return macro, jnp.zeros_like(macro)
+        # v / v_m = 1 / (1 + v_m / v_M)
+        trust = jax.nn.sigmoid(params["macro_log_var"] - params["micro_log_var"])
+        return macro, self._decoder.apply(params["decoder"], eta) * trust * self.field_scale
+
+    def drift(self, params: Params, t: Array, z: Array) -> Array:
+        """`f(z, t)`, `(latent_dim,)`: local for `zeta`, global for `eta`."""
+        zeta, eta = self.split(z)
+        rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta).ravel()]
+        if self.config.micro_dim:
+            rates.append(self._micro_drift.apply(params["micro_drift"], t, zeta, eta))
+        return jnp.concatenate(rates) * self.config.drift_scale
+
+    def log_q(self, params: Params) -> Array:
+        """Logarithm of the diagonal of `Q = L Lᵀ`, `(latent_dim,)`; constant in time and state."""
+        return params["log_q"]
+
+    @property
+    def _macro_drift(self):
+        return networks.MacroDrift(self.config.macro_hidden, self.config.stencil_radius, self.boundary)
+
+    @property
+    def _micro_drift(self):
+        return networks.MicroDrift(self.config.micro_hidden)
+
+    @property
+    def _encoder(self):
+        return networks.MicroEncoder(self.config.encoder_hidden, self.config.micro_dim)
+
+    @property
+    def _decoder(self):
+        return networks.MicroDecoder(self.config.decoder_hidden, self.field_shape)

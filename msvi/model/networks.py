@@ -1,0 +1,93 @@
+"""Building blocks of the model: linen modules that know nothing of scales."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from msvi.types import Array
+
+
+class MLP(nn.Module):
+    """Dense layers with SiLU in between; the last one is linear.
+
+    Attributes:
+      hidden: widths of the hidden layers.
+      out: width of the output.
+      out_scale: standard deviation of the initial output in units of its input's; small values start a
+        network near zero without stopping its gradients.
+    """
+
+    hidden: Sequence[int]
+    out: int
+    out_scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for width in self.hidden:
+            x = nn.silu(nn.Dense(width)(x))
+        init = nn.initializers.variance_scaling(self.out_scale**2, "fan_in", "truncated_normal")
+        return nn.Dense(self.out, kernel_init=init)(x)
+
+
+class MicroEncoder(nn.Module):
+    """What the mesh does not carry, `(*grid, channel)`, to the mean of `eta`, `(micro_dim,)`."""
+
+    hidden: Sequence[int]
+    micro_dim: int
+
+    @nn.compact
+    def __call__(self, residual: Array) -> Array:
+        return MLP(self.hidden, self.micro_dim)(residual.ravel())
+
+
+class MicroDecoder(nn.Module):
+    """`g(eta)`: the microscale latent `(micro_dim,)` to its part of the field, `(*grid, channel)`."""
+
+    hidden: Sequence[int]
+    shape: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, eta: Array) -> Array:
+        return MLP(self.hidden, int(np.prod(self.shape)), out_scale=0.1)(eta).reshape(self.shape)
+
+
+class MacroDrift(nn.Module):
+    """Local macroscale drift: one MLP shared by all cells, equivariant to shifts of a periodic mesh.
+
+    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, eta)`, all channels of all cells of the stencil.
+
+    Attributes:
+      hidden: hidden widths.
+      radius: `r`, cells to each side along every axis.
+      boundary: per axis, `"periodic"` or `"edge"`.
+    """
+
+    hidden: Sequence[int]
+    radius: int
+    boundary: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self, zeta: Array, eta: Array) -> Array:
+        *coarse_grid, num_channels = zeta.shape
+        padded = zeta
+        for axis, kind in enumerate(self.boundary):
+            width = [(0, 0)] * zeta.ndim
+            width[axis] = (self.radius, self.radius)
+            padded = jnp.pad(padded, width, mode="wrap" if kind == "periodic" else "edge")
+        offsets = np.ndindex(*(2 * self.radius + 1,) * len(coarse_grid))
+        stencil = [padded[tuple(slice(o, o + n) for o, n in zip(offset, coarse_grid, strict=True))] for offset in offsets]
+        everywhere = jnp.broadcast_to(eta, (*coarse_grid, eta.shape[0]))
+        return MLP(self.hidden, num_channels, out_scale=0.1)(jnp.concatenate([*stencil, everywhere], axis=-1))
+
+
+class MicroDrift(nn.Module):
+    """Microscale drift `d eta / dt = MLP(eta, zeta, sin t, cos t)`, `zeta` all over the mesh."""
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, t: Array, zeta: Array, eta: Array) -> Array:
+        clock = jnp.stack([jnp.sin(t), jnp.cos(t)])
+        return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([eta, zeta.ravel(), clock]))

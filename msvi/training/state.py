@@ -1,0 +1,119 @@
+"""Training state and the jitted chunk of optimiser steps."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from msvi.config import TrainConfig
+from msvi.inference.elbo import WindowElbo
+from msvi.types import Array, Params
+
+
+class TrainState(NamedTuple):
+    """All that a step changes; a checkpoint holds exactly this.
+
+    `average` is the exponential average of `params` that forecasts use; `key` is the root key, from which the
+    key of a step follows by folding in `step`, so that a resumed run draws what an uninterrupted one would.
+    """
+
+    params: Params
+    average: Params
+    opt_state: optax.OptState
+    step: Array
+    key: Array
+
+
+class Objective(NamedTuple):
+    """What is minimised, per frame and field value, and its parts.
+
+    `loss = -log_likelihood + weight * drift_residual` with the current weight of the residual.
+    """
+
+    loss: Array
+    log_likelihood: Array
+    drift_residual: Array
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Adam whose learning rate is multiplied by `decay_rate` every `decay_steps` steps, continuously."""
+    return optax.adam(optax.exponential_decay(config.learning_rate, config.decay_steps, config.decay_rate))
+
+
+def init_state(elbo: WindowElbo, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+    """State at step 0."""
+    model_key, posterior_key, root = jax.random.split(key, 3)
+    params = {"model": elbo.model.init(model_key), "posterior": elbo.posterior.init(posterior_key)}
+    params = jax.tree.map(jnp.asarray, params)
+    average = jax.tree.map(jnp.copy, params)  # buffers of its own: the state is donated
+    return TrainState(params, average, optimizer.init(params), jnp.zeros((), jnp.int32), root)
+
+
+def make_train_chunk(
+    elbo: WindowElbo,
+    optimizer: optax.GradientTransformation,
+    *,
+    window: int,
+    batch_windows: int,
+    drift_weight: float,
+    drift_warmup_steps: int,
+    average_decay: float,
+) -> Callable[[TrainState, Array, Array, int], tuple[TrainState, Objective]]:
+    """A jitted function `(state, t, u, num_steps) -> (state, objective of each step)`.
+
+    `t` `(time,)` and `u` `(trajectory, time, *grid, channel)` stay on the device; the steps run in one compiled
+    loop, with no word to the host in between. The state is donated.
+    """
+
+    def objective(params, t, u, weight, key):
+        terms = jax.vmap(elbo, (None, 0, 0, 0))(params, t, u, jax.random.split(key, t.shape[0]))
+        per_value = 1.0 / (u.size / u.shape[0])
+        log_likelihood, residual = (term.mean() * per_value for term in terms)
+        loss = weight * residual - log_likelihood
+        return loss, Objective(loss, log_likelihood, residual)
+
+    def step(state, t, u):
+        window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        # Without the barrier XLA fuses the slice into each of its consumers and cuts the window many times.
+        t, u = jax.lax.optimization_barrier(sample_windows(window_key, t, u, window, batch_windows))
+        ramp = jnp.minimum(1.0, state.step / max(drift_warmup_steps, 1)) if drift_warmup_steps else 1.0
+        grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, drift_weight * ramp, elbo_key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        # The average forgets the first steps fast: its decay grows with the number of steps taken.
+        decay = jnp.minimum(average_decay, (1.0 + state.step) / (10.0 + state.step))
+        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
+        return TrainState(params, average, opt_state, state.step + 1, state.key), info
+
+    @jax.jit(static_argnames="num_steps", donate_argnames="state")
+    def train_chunk(state, t, u, num_steps):
+        return jax.lax.scan(lambda carry, _: step(carry, t, u), state, length=num_steps)
+
+    return train_chunk
+
+
+def sample_windows(key: Array, t: Array, u: Array, window: int, num_windows: int) -> tuple[Array, Array]:
+    """Random windows of consecutive frames.
+
+    Starts are uniform over `1 - window, ..., num_frames - 1` and then clipped to where the window fits, so that the
+    first and last frames of a trajectory, in few windows each, are seen as often as those in the middle.
+
+    Args:
+      t: `(time,)`.
+      u: `(trajectory, time, *grid, channel)`.
+
+    Returns:
+      Times `(window, frame)` and frames `(window, frame, *grid, channel)`.
+    """
+    trajectory_key, start_key = jax.random.split(key)
+    trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, u.shape[0])
+    start = jax.random.randint(start_key, (num_windows,), 1 - window, t.shape[0])
+    start = jnp.clip(start, 0, t.shape[0] - window)
+
+    def cut(i, k):
+        frames = jax.lax.dynamic_slice(u, (i, k, *(0,) * (u.ndim - 2)), (1, window, *u.shape[2:]))
+        return jax.lax.dynamic_slice(t, (k,), (window,)), frames[0]
+
+    return jax.vmap(cut)(trajectory, start)
