@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and the check that raises it most."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,27 @@ class InputError(ValueError):
     The message is one sentence that says what was got, what was expected and what to do. The command
     line prints it without a traceback and exits with status 2.
     """
+
+
+def require_at_least(group: object, prefix: str, **least: float) -> None:
+    """Checks that fields of a configuration group have at least the given values.
+
+    Raises:
+      InputError: naming the first field that is smaller, or not a number.
+    """
+    for name, bound in least.items():
+        value = getattr(group, name)
+        if not value >= bound:
+            raise InputError(f"`{prefix}.{name}` must be at least {bound}, got {value}; change it.")
+
+
+def require_positive(group: object, prefix: str, *names: str) -> None:
+    """Checks that fields of a configuration group are finite and above zero.
+
+    Raises:
+      InputError: naming the first field that is not.
+    """
+    for name in names:
+        value = getattr(group, name)
+        if not 0 < value < float("inf"):
+            raise InputError(f"`{prefix}.{name}` must be positive and finite, got {value}; change it.")

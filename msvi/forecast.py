@@ -1,5 +1,6 @@
 """Ensemble forecasts: encode the first frame, solve the SDE, decode."""
 
+import dataclasses
 from collections.abc import Callable
 
 import diffrax
@@ -7,8 +8,27 @@ import jax
 import jax.numpy as jnp
 import lineax
 
+from msvi.errors import require_at_least
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class ForecastConfig:
+    """The ensemble solve.
+
+    Attributes:
+      num_members: members per forecast in evaluation.
+      num_val_members: members per validation forecast during training.
+      steps_per_frame: solver steps between two frames.
+    """
+
+    num_members: int = 64
+    num_val_members: int = 8
+    steps_per_frame: int = 1
+
+    def __post_init__(self):
+        require_at_least(self, "forecast", num_members=1, num_val_members=1, steps_per_frame=1)
 
 
 def solve_sde(drift: Callable, log_q: Array, t: Array, z0: Array, key: Array, steps_per_frame: int = 1) -> Array:
@@ -100,3 +120,15 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
 
     num_times = z.shape[1]
     return jax.lax.map(one_time, (z.swapaxes(0, 1), jax.random.split(key, num_times)))
+
+
+def forecast_field(
+    model: MultiscaleModel, params: Params, t: Array, u0: Array, key: Array, num_members: int, steps_per_frame: int = 1
+) -> tuple[Array, Array]:
+    """Mean and standard deviation of the observed field's ensemble forecast from one frame.
+
+    `forecast_latents` and `decode_ensemble` in one; arguments as there. Returns two arrays `(time, *grid, channel)`.
+    """
+    path_key, noise_key = jax.random.split(key)
+    z = forecast_latents(model, params, t, u0, path_key, num_members, steps_per_frame)
+    return decode_ensemble(model, params, z, noise_key)

@@ -98,7 +98,9 @@ class Burgers1D:
         """
         with jax.enable_x64(True):
             steps = jnp.linspace(0.0, self.t1, (self.num_frames - 1) * self._steps_per_frame + 1)
-            return np.asarray(_solve(jnp.asarray(u0), steps, self._steps_per_frame, 1 / self.num_points, self.viscosity))
+            return np.asarray(
+                _solve(jnp.asarray(u0), steps, self._steps_per_frame, 1 / self.num_points, self.viscosity)
+            )
 
 
 def _rate(t, u, args):

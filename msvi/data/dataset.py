@@ -6,17 +6,41 @@ import json
 import os
 import tempfile
 import zipfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from msvi.data.burgers_1d import Burgers1D
-from msvi.errors import InputError
+from msvi.errors import InputError, require_at_least
 
 EQUATIONS = {"burgers_1d": Burgers1D}
 
 # Part of the cache key: raise it whenever the same parameters would give other numbers.
 _GENERATOR_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which trajectories to generate and where to keep them.
+
+    Attributes:
+      equation: parameters of the case's equation, grid and initial conditions.
+      num_train, num_val, num_test: trajectories per split.
+      noise_std: standard deviation of the observation noise, in units of `u`.
+      seed: of the initial conditions and the noise; independent of the training seed.
+      cache_dir: folder of the generated data sets.
+    """
+
+    equation: Any = Burgers1D()
+    num_train: int = 8
+    num_val: int = 4
+    num_test: int = 16
+    noise_std: float = 1e-3
+    seed: int = 0
+    cache_dir: str = "data"
+
+    def __post_init__(self):
+        require_at_least(self, "data", num_train=1, num_val=1, num_test=1, noise_std=0, seed=0)
 
 
 class Split(NamedTuple):
@@ -82,9 +106,7 @@ def load_dataset(case: str, config) -> Dataset:
         arrays = _generate(config)
         _write(path, {"parameters": np.frombuffer(text.encode(), np.uint8), **arrays})
     stop = np.cumsum([config.num_train, config.num_val, config.num_test])
-    splits = [
-        Split(arrays["u"][a:b], arrays["u_true"][a:b]) for a, b in zip((0, *stop[:-1]), stop, strict=True)
-    ]
+    splits = [Split(arrays["u"][a:b], arrays["u_true"][a:b]) for a, b in zip((0, *stop[:-1]), stop, strict=True)]
     equation = config.equation
     return check_dataset(Dataset(equation.t, (equation.x,), equation.boundary, *splits))
 
@@ -128,7 +150,9 @@ def _read(path: str, expected: str) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("parameters", "u", "u_true")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"The cached data set {path} cannot be read ({error}); delete it to generate it anew.") from None
+        raise InputError(
+            f"The cached data set {path} cannot be read ({error}); delete it to generate it anew."
+        ) from None
     found = arrays.pop("parameters").tobytes().decode(errors="replace")
     if found != expected:
         raise InputError(

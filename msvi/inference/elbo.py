@@ -12,9 +12,53 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from msvi.errors import InputError, require_at_least, require_positive
 from msvi.inference.posterior import GaussianProcessPosterior, Marginals
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig:
+    """The variational posterior and the estimator of the bound.
+
+    Attributes:
+      window: consecutive frames per window.
+      num_nodes: frames encoded per window.
+      num_scored: frames whose likelihood is computed per window.
+      num_quadrature: points of the time integral per window.
+      init_length: initial length scale of the Gaussian process, in units of half the window.
+      init_noise: initial noise variance of the Gaussian process, relative to its amplitude.
+      drift_weight: weight of the drift residual against the likelihood; 1 is the bound itself.
+      drift_warmup_steps: optimiser steps over which that weight rises linearly from 0.
+    """
+
+    window: int = 128
+    num_nodes: int = 32
+    num_scored: int = 32
+    num_quadrature: int = 32
+    init_length: float = 0.3
+    init_noise: float = 1e-3
+    drift_weight: float = 1.0
+    drift_warmup_steps: int = 2000
+
+    def __post_init__(self):
+        require_at_least(
+            self,
+            "inference",
+            window=2,
+            num_nodes=2,
+            num_scored=1,
+            num_quadrature=1,
+            drift_weight=0,
+            drift_warmup_steps=0,
+        )
+        require_positive(self, "inference", "init_length", "init_noise")
+        for name in ("num_nodes", "num_scored"):
+            if getattr(self, name) > self.window:
+                raise InputError(
+                    f"`inference.{name}` must not exceed the window of {self.window} frames, got {getattr(self, name)}."
+                )
 
 
 class ElboTerms(NamedTuple):

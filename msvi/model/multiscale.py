@@ -9,10 +9,50 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.config import ModelConfig
+from msvi.errors import InputError, require_at_least, require_positive
 from msvi.model import networks
 from msvi.model.filter import MacroFilter
 from msvi.types import Array, Gaussian, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and initial values of the generative model and its encoder.
+
+    Attributes:
+      micro_dim: microscale latents; 0 is the closure baseline, macroscale only.
+      coarsening: `s`, full-resolution points per coarse cell and axis.
+      n_sigma: half-width of the filter kernel in units of `s`.
+      stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
+      macro_hidden, micro_hidden: hidden widths of the two drift networks.
+      encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
+      drift_scale: unit of the drift networks' outputs, latents per unit of time.
+      init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
+      init_log_q: initial logarithm of the dispersion `Q`, latents squared per unit of time.
+      init_macro_log_var, init_micro_log_var: initial log-variances of the two experts, in units of the field's
+        scale squared.
+    """
+
+    micro_dim: int = 5
+    coarsening: int = 50
+    n_sigma: int = 3
+    stencil_radius: int = 2
+    macro_hidden: tuple[int, ...] = (128, 128)
+    micro_hidden: tuple[int, ...] = (128, 512, 128)
+    encoder_hidden: tuple[int, ...] = (256, 256)
+    decoder_hidden: tuple[int, ...] = (256, 256)
+    drift_scale: float = 10.0
+    init_posterior_log_var: float = -6.0
+    init_log_q: float = -4.0
+    init_macro_log_var: float = -2.0
+    init_micro_log_var: float = -4.0
+
+    def __post_init__(self):
+        require_at_least(self, "model", micro_dim=0, coarsening=1, n_sigma=1, stencil_radius=0)
+        require_positive(self, "model", "drift_scale")
+        for name in ("macro_hidden", "micro_hidden", "encoder_hidden", "decoder_hidden"):
+            if any(width < 1 for width in getattr(self, name)):
+                raise InputError(f"`model.{name}` needs widths of at least 1, got {getattr(self, name)}; change it.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,7 +77,9 @@ class MacroDrift(nn.Module):
             width[axis] = (self.radius, self.radius)
             padded = jnp.pad(padded, width, mode="wrap" if kind == "periodic" else "edge")
         offsets = np.ndindex(*(2 * self.radius + 1,) * len(coarse_grid))
-        stencil = [padded[tuple(slice(o, o + n) for o, n in zip(offset, coarse_grid, strict=True))] for offset in offsets]
+        stencil = [
+            padded[tuple(slice(o, o + n) for o, n in zip(offset, coarse_grid, strict=True))] for offset in offsets
+        ]
         everywhere = jnp.broadcast_to(eta, (*coarse_grid, eta.shape[0]))
         return MLP(self.hidden, num_channels, out_scale=0.1)(jnp.concatenate([*stencil, everywhere], axis=-1))
 

@@ -1,5 +1,6 @@
 """Training state and the jitted chunk of optimiser steps."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,9 +8,41 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from msvi.config import TrainConfig
+from msvi.errors import InputError, require_at_least, require_positive
 from msvi.inference.elbo import WindowElbo
 from msvi.types import Array, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation, monitoring and checkpoints.
+
+    Attributes:
+      steps: optimiser steps in all; raising it later continues a finished run.
+      learning_rate: of Adam, at step 0.
+      decay_rate, decay_steps: the learning rate is multiplied by `decay_rate` every `decay_steps` steps.
+      batch_windows: windows per step.
+      average_decay: decay per step of the exponential average of the weights; 0 uses the last weights.
+      log_every: steps between two looks at the loss (one compiled chunk).
+      eval_every: steps between two validation forecasts, each followed by a checkpoint.
+    """
+
+    steps: int = 30000
+    learning_rate: float = 1e-3
+    decay_rate: float = 0.9
+    decay_steps: int = 1000
+    batch_windows: int = 1
+    average_decay: float = 0.999
+    log_every: int = 100
+    eval_every: int = 1000
+
+    def __post_init__(self):
+        require_at_least(
+            self, "train", steps=1, decay_steps=1, batch_windows=1, average_decay=0, log_every=1, eval_every=1
+        )
+        require_positive(self, "train", "learning_rate", "decay_rate")
+        if self.average_decay >= 1:
+            raise InputError(f"`train.average_decay` must be below 1, got {self.average_decay}; 0.999 is usual.")
 
 
 class TrainState(NamedTuple):
@@ -60,11 +93,14 @@ def make_train_chunk(
     drift_weight: float,
     drift_warmup_steps: int,
     average_decay: float,
+    capacity: int,
 ) -> Callable[[TrainState, Array, Array, int], tuple[TrainState, Objective]]:
     """A jitted function `(state, t, u, num_steps) -> (state, objective of each step)`.
 
-    `t` `(time,)` and `u` `(trajectory, time, *grid, channel)` stay on the device; the steps run in one compiled
-    loop, with no word to the host in between. The state is donated.
+    `t` `(time,)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `capacity` steps run in one
+    compiled loop, with no word to the host in between. The number of steps is not compiled in, so that chunks of
+    any length are the same program and round the same way. The objective's arrays are `(capacity,)`, NaN beyond
+    `num_steps`. The state is donated.
     """
 
     def objective(params, t, u, weight, key):
@@ -78,7 +114,7 @@ def make_train_chunk(
         window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         # Without the barrier XLA fuses the slice into each of its consumers and cuts the window many times.
         t, u = jax.lax.optimization_barrier(sample_windows(window_key, t, u, window, batch_windows))
-        ramp = jnp.minimum(1.0, state.step / max(drift_warmup_steps, 1)) if drift_warmup_steps else 1.0
+        ramp = jnp.minimum(1.0, (state.step + 1) / max(drift_warmup_steps, 1))
         grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, drift_weight * ramp, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -87,9 +123,15 @@ def make_train_chunk(
         average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
         return TrainState(params, average, opt_state, state.step + 1, state.key), info
 
-    @jax.jit(static_argnames="num_steps", donate_argnames="state")
+    @jax.jit(donate_argnames="state")
     def train_chunk(state, t, u, num_steps):
-        return jax.lax.scan(lambda carry, _: step(carry, t, u), state, length=num_steps)
+        def body(i, carry):
+            state, history = carry
+            state, info = step(state, t, u)
+            return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
+
+        history = Objective(*(jnp.full(capacity, jnp.nan) for _ in Objective._fields))
+        return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
     return train_chunk
 

@@ -1,0 +1,21 @@
+"""From a configuration and a data set to the model and the estimator of its bound."""
+
+from msvi.config import Config
+from msvi.data.dataset import Dataset
+from msvi.inference.elbo import WindowElbo
+from msvi.inference.posterior import GaussianProcessPosterior
+from msvi.model.multiscale import MultiscaleModel
+
+
+def build_model(config: Config, dataset: Dataset) -> MultiscaleModel:
+    """The multiscale model on the data's grid, in units of the standard deviation of the training fields."""
+    return MultiscaleModel(
+        config.model, dataset.grid, dataset.num_channels, dataset.boundary, float(dataset.train.u.std())
+    )
+
+
+def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
+    """The estimator of the evidence lower bound over one window."""
+    c = config.inference
+    posterior = GaussianProcessPosterior(c.init_length, c.init_noise)
+    return WindowElbo(model, posterior, c.num_nodes, c.num_scored, c.num_quadrature)

@@ -1,0 +1,52 @@
+"""Shared fixtures: a data set and a model small enough to build in every test."""
+
+import jax
+import numpy as np
+import pytest
+
+from msvi.data.burgers_1d import Burgers1D
+from msvi.data.dataset import DataConfig
+from msvi.model.multiscale import ModelConfig, MultiscaleModel
+
+
+@pytest.fixture
+def data_config(tmp_path):
+    """Four short trajectories on 40 points, cached in the test's own folder."""
+    equation = Burgers1D(num_points=40, num_frames=9, t1=0.2, viscosity=5e-3, max_dt=5e-3)
+    return DataConfig(
+        equation=equation, num_train=2, num_val=1, num_test=1, noise_std=1e-3, seed=3, cache_dir=str(tmp_path / "cache")
+    )
+
+
+@pytest.fixture(scope="session")
+def model_config():
+    """Narrow networks; a stencil of 3 cells, fewer than the 5 of the mesh, so that locality can be seen."""
+    return ModelConfig(
+        micro_dim=2,
+        coarsening=8,
+        n_sigma=2,
+        stencil_radius=1,
+        macro_hidden=(8,),
+        micro_hidden=(8,),
+        encoder_hidden=(8,),
+        decoder_hidden=(8,),
+        drift_scale=1.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def model(model_config):
+    """40 periodic points, 5 coarse cells, 2 microscale latents."""
+    return MultiscaleModel(model_config, grid=(40,), num_channels=1, boundary=("periodic",), field_scale=0.1)
+
+
+@pytest.fixture(scope="session")
+def params(model):
+    """Parameters moved off their initial values, where many are zero or all the same."""
+    return perturb(jax.jit(model.init)(jax.random.key(0)))
+
+
+def perturb(tree, scale=0.2, seed=1):
+    """Adds independent normal numbers to every leaf."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x + (scale * rng.standard_normal(x.shape)).astype(x.dtype), tree)

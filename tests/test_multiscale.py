@@ -1,0 +1,212 @@
+"""Decoder, encoder and drift of the multiscale model."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msvi.model.multiscale import MultiscaleModel
+from msvi.model.networks import MacroDrift
+
+
+def draw_z(model, seed=0):
+    return jax.random.normal(jax.random.key(seed), (model.latent_dim,))
+
+
+def bare_g(model, params, z):
+    """`g(eta)` in the units of `u`: the microscale part when the micro expert alone is certain."""
+    return model.decode_parts(params | {"micro_log_var": jnp.full(model.field_shape, -60.0)}, z)[1]
+
+
+def test_decoder_is_the_product_of_its_experts(model, params):
+    """Moments of the two densities multiplied on a grid of 20,001 values, at every point; float32 parameters."""
+    z = draw_z(model)
+    decoded = model.decode(params, z)
+    macro = np.asarray(model.decode_parts(params, z)[0], np.float64)[:, 0]
+    micro = macro + np.asarray(bare_g(model, params, z), np.float64)[:, 0]
+    scale = model.field_scale
+    macro_var, micro_var = (
+        np.exp(np.asarray(params[name], np.float64)[:, 0]) * scale**2 for name in ("macro_log_var", "micro_log_var")
+    )
+    assert np.ptp(macro_var / micro_var) > 1 and np.abs(micro - macro).max() > 0.01 * scale  # a generic case
+    for point in range(model.grid[0]):
+        u = macro[point] + scale * np.linspace(-5, 5, 20001)
+        log_density = -0.5 * ((u - macro[point]) ** 2 / macro_var[point] + (u - micro[point]) ** 2 / micro_var[point])
+        density = np.exp(log_density - log_density.max())
+        mean = np.sum(u * density) / density.sum()
+        var = np.sum((u - mean) ** 2 * density) / density.sum()
+        np.testing.assert_allclose(decoded.mean[point, 0], mean, atol=1e-5 * scale)
+        np.testing.assert_allclose(np.exp(decoded.log_var[point, 0]), var, rtol=1e-4)
+
+
+def test_certain_experts_win(model, params):
+    """Where one expert's variance vanishes the decoder is that expert, and the parts follow."""
+    z = draw_z(model)
+    sure = jnp.full(model.field_shape, -20.0)
+    lifted, _ = model.decode_parts(params, z)
+    macro_wins = model.decode(params | {"macro_log_var": sure}, z)
+    np.testing.assert_allclose(macro_wins.mean, lifted, atol=1e-6)
+    np.testing.assert_allclose(macro_wins.log_var, -20.0 + 2 * np.log(model.field_scale), rtol=1e-5)
+    micro_wins = model.decode(params | {"micro_log_var": sure}, z)
+    np.testing.assert_allclose(micro_wins.mean, lifted + bare_g(model, params, z), atol=1e-6)
+
+
+def test_parts_sum_to_the_mean(model, params):
+    """Macroscale plus microscale part is the decoder's mean; the macroscale part is the lift of `zeta`."""
+    z = draw_z(model)
+    macro, micro = model.decode_parts(params, z)
+    np.testing.assert_allclose(macro + micro, model.decode(params, z).mean, atol=1e-7)
+    zeta, _ = model.split(z)
+    lifted = model.filter.lift(params["kernel"], zeta) * model.field_scale * model.filter.gain
+    np.testing.assert_allclose(macro, lifted, atol=1e-7)
+
+
+def test_encoder_restricts(model, params):
+    """`zeta` is the restriction in units of `field_scale` and gain; the variance is the parameter."""
+    u = 0.1 * jax.random.normal(jax.random.key(1), model.field_shape)
+    encoded = model.encode(params, u)
+    zeta, eta = model.split(encoded.mean)
+    np.testing.assert_allclose(
+        zeta, model.filter.restrict(params["kernel"], u) / (model.field_scale * model.filter.gain), rtol=1e-5
+    )
+    np.testing.assert_array_equal(encoded.log_var, params["posterior_log_var"])
+    assert np.all(np.abs(eta) > 0)
+
+
+def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
+    """With a kernel that makes `lift(restrict(.))` a projection (block averages), blockwise constant fields are
+    invisible to `eta`; float32 round-off of the projection, amplified by the network."""
+    block = np.zeros(model.filter.init_kernel().shape, np.float32)
+    half = model.filter.n_sigma * model.config.coarsening
+    s = model.config.coarsening
+    block[half - s // 2 : half - s // 2 + s] = s**-0.5
+    params = params | {"kernel": jnp.asarray(block)}
+    u = 0.1 * jax.random.normal(jax.random.key(1), model.field_shape)
+    smooth = 0.1 * jnp.repeat(jax.random.normal(jax.random.key(2), model.zeta_shape), s, axis=0)
+    before, after = (model.split(model.encode(params, field).mean) for field in (u, u + smooth))
+    np.testing.assert_allclose(after[1], before[1], atol=1e-5)
+    assert np.abs(after[0] - before[0]).min() > 1e-3
+
+
+def test_constant_field_survives_encoder_and_decoder(model_config):
+    """A fresh model on one unit of `field_scale`: `zeta` is of order one and the macro part gives the field back."""
+    model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=0), (40,), 1, ("periodic",), 0.1)
+    params = model.init(jax.random.key(0))
+    z = model.encode(params, jnp.full(model.field_shape, 0.1)).mean
+    np.testing.assert_allclose(z, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(model.decode(params, z).mean, 0.1, rtol=0.06)  # ripple of the kernel cut at 2 s
+
+
+@pytest.mark.parametrize("field_scale", [0.1, 10.0])
+def test_units_of_the_field_do_not_matter(model, params, field_scale):
+    """The same field in other units has the same latents, and is decoded in those units."""
+    other = dataclasses.replace(model, field_scale=field_scale)
+    u = jax.random.normal(jax.random.key(1), model.field_shape)
+    z = model.encode(params, model.field_scale * u).mean
+    np.testing.assert_allclose(other.encode(params, field_scale * u).mean, z, rtol=1e-5, atol=1e-6)
+    here, there = model.decode(params, z), other.decode(params, z)
+    np.testing.assert_allclose(there.mean / field_scale, here.mean / model.field_scale, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        there.log_var - 2 * np.log(field_scale), here.log_var - 2 * np.log(model.field_scale), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("micro_dim", range(6))
+def test_every_micro_dim_builds(model_config, micro_dim):
+    """Sizes follow from `micro_dim`, all values are finite; 0 has the macro expert alone and no micro parameters."""
+    model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=micro_dim), (40,), 1, ("periodic",), 0.1)
+    params = model.init(jax.random.key(0))
+    assert model.latent_dim == 5 + micro_dim
+    u = 0.1 * jax.random.normal(jax.random.key(1), model.field_shape)
+    encoded = model.encode(params, u)
+    decoded = model.decode(params, encoded.mean)
+    drift = model.drift(params, jnp.array(0.3), encoded.mean)
+    assert encoded.mean.shape == drift.shape == model.log_q(params).shape == (5 + micro_dim,)
+    for value in jax.tree.leaves((encoded, decoded, drift)):
+        assert np.isfinite(value).all()
+    if micro_dim == 0:
+        assert not any(name.startswith(("micro", "encoder", "decoder")) for name in params)
+        macro, micro = model.decode_parts(params, encoded.mean)
+        np.testing.assert_array_equal(decoded.mean, macro)
+        np.testing.assert_array_equal(micro, 0)
+        np.testing.assert_allclose(decoded.log_var, params["macro_log_var"] + 2 * np.log(0.1), rtol=1e-6)
+
+
+def test_macroscale_drift_is_local(model, params):
+    """Jacobian of the rate of cell `c` to cell `c'`: exactly zero unless they are neighbours on the ring of 5."""
+    jacobian = jax.jacobian(lambda z: model.drift(params, jnp.array(0.3), z))(draw_z(model))
+    assert jacobian.shape == (7, 7)
+    for c, other in itertools.product(range(5), repeat=2):
+        near = min((c - other) % 5, (other - c) % 5) <= 1
+        assert (jacobian[c, other] != 0) == near
+    assert np.all(jacobian[:5, 5:] != 0)  # every cell sees all of eta,
+    assert np.all(jacobian[5:] != 0)  # and eta sees everything
+
+
+def test_macroscale_drift_is_the_same_in_every_cell(model, params):
+    """Rolling `zeta` rolls its rate, `eta` fixed; the same network on the same numbers."""
+    z = draw_z(model)
+    zeta, eta = model.split(z)
+    rate, _ = model.split(model.drift(params, jnp.array(0.3), z))
+    rolled = jnp.concatenate([jnp.roll(zeta, 2, axis=0).ravel(), eta])
+    rate_of_rolled, _ = model.split(model.drift(params, jnp.array(0.3), rolled))
+    np.testing.assert_allclose(rate_of_rolled, jnp.roll(rate, 2, axis=0), atol=1e-6)
+    assert np.ptp(np.asarray(rate)) > 1e-3
+
+
+def test_time_enters_the_microscale_alone(model, params):
+    """The macroscale rate does not depend on time, the microscale rate has period 2 pi in it."""
+    z = draw_z(model)
+    rates = [model.split(model.drift(params, jnp.array(t), z)) for t in (0.3, 1.5, 0.3 + 2 * np.pi)]
+    np.testing.assert_array_equal(rates[0][0], rates[1][0])
+    assert np.abs(rates[0][1] - rates[1][1]).max() > 1e-3
+    np.testing.assert_allclose(rates[0][1], rates[2][1], atol=1e-5)
+
+
+def test_drift_scale_is_a_unit(model, params):
+    """Twice the scale, twice the rate: a power of two, the same bits."""
+    doubled = dataclasses.replace(model, config=dataclasses.replace(model.config, drift_scale=2.0))
+    z, t = draw_z(model), jnp.array(0.3)
+    np.testing.assert_array_equal(doubled.drift(params, t, z), 2 * model.drift(params, t, z))
+
+
+@pytest.mark.parametrize("boundary", [("periodic", "periodic"), ("edge", "edge"), ("periodic", "edge")])
+def test_two_dimensional_drift_is_local(boundary):
+    """On 5 x 6 cells and two channels: the Jacobian vanishes exactly outside the 3 x 3 stencil."""
+    network = MacroDrift((8,), 1, boundary)
+    zeta = jax.random.normal(jax.random.key(0), (5, 6, 2))
+    eta = jnp.array([0.3, -0.2])
+    params = network.init(jax.random.key(1), zeta, eta)
+    jacobian = np.asarray(jax.jacobian(lambda zeta: network.apply(params, zeta, eta))(zeta))
+    assert jacobian.shape == (5, 6, 2, 5, 6, 2)
+    for cell in np.ndindex(5, 6):
+        for other in np.ndindex(5, 6):
+            near = True
+            for a, b, n, kind in zip(cell, other, (5, 6), boundary, strict=True):
+                distance = abs(a - b)
+                near &= (min(distance, n - distance) if kind == "periodic" else distance) <= 1
+            assert np.all((jacobian[cell][:, other[0], other[1]] != 0) == near), (cell, other)
+
+
+def test_edge_cells_see_themselves_beyond_the_edge():
+    """On a constant `zeta` an edge cell sees what every other cell sees, so all rates agree."""
+    network = MacroDrift((8,), 2, ("edge",))
+    zeta, eta = jnp.full((6, 1), 0.7), jnp.zeros(0)
+    rate = network.apply(network.init(jax.random.key(1), zeta, eta), zeta, eta)
+    np.testing.assert_allclose(rate, np.full((6, 1), rate[0, 0]), rtol=1e-6)
+
+
+def test_initial_values_are_the_configured_ones(model_config):
+    """Log-variances and the dispersion start where the configuration says, in the units it says."""
+    config = dataclasses.replace(
+        model_config, init_posterior_log_var=-5.0, init_log_q=-3.0, init_macro_log_var=-1.0, init_micro_log_var=-2.0
+    )
+    model = MultiscaleModel(config, (40,), 1, ("periodic",), 0.1)
+    params = model.init(jax.random.key(0))
+    np.testing.assert_array_equal(model.encode(params, jnp.zeros(model.field_shape)).log_var, -5.0)
+    np.testing.assert_array_equal(model.log_q(params), -3.0)
+    decoded = model.decode(params, draw_z(model))
+    np.testing.assert_allclose(np.exp(decoded.log_var), 0.01 / (np.exp(1) + np.exp(2)), rtol=1e-5)

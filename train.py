@@ -1,0 +1,21 @@
+"""Trains a multiscale model: `python train.py --config=configs/burgers_1d.py --workdir=runs/burgers_1d`."""
+
+from absl import flags
+
+from msvi import cli
+from msvi.training.loop import train
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; runs/<case>_d<micro_dim>_s<seed> if left out. The same command resumes."
+)
+
+
+def main() -> None:
+    """Trains as the flags say."""
+    config = cli.read_config()
+    train(config, WORKDIR.value or f"runs/{config.case}_d{config.model.micro_dim}_s{config.seed}")
+
+
+if __name__ == "__main__":
+    cli.define_config_flag()
+    cli.run(main)
