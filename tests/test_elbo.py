@@ -162,7 +162,7 @@ def test_residual_vanishes_for_the_drift_of_the_posterior():
 
 # The estimator over a window. Two independent latents; a "field" of two points, each one latent plus noise.
 
-PAIR = (OrnsteinUhlenbeck(1.0, 0.5, 1.0, 0.3), OrnsteinUhlenbeck(2.0, 1.5, 0.5, 0.3))
+PAIR = (OrnsteinUhlenbeck(1.0, 0.3, 1.0, 1.0), OrnsteinUhlenbeck(2.0, 0.5, 0.5, 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,10 +200,15 @@ def window_data(num_frames, t1=2.0, seed=0):
     return t, y, params
 
 
+@jax.jit(static_argnums=0)
+def estimates(elbo, params, t, u, keys):
+    return jax.vmap(elbo, (None, None, None, 0))(params, t, u, keys)
+
+
 def estimate(elbo, params, t, y, num_keys):
     """Means and standard errors of log-likelihood, drift residual and bound over many keys."""
     keys = jax.random.split(jax.random.key(1), num_keys)
-    terms = jax.jit(jax.vmap(elbo, (None, None, None, 0)))(params, jnp.float32(t), jnp.float32(y[..., None]), keys)
+    terms = estimates(elbo, params, jnp.float32(t), jnp.float32(y[..., None]), keys)
     values = np.asarray([terms.log_likelihood, terms.drift_residual, terms.elbo], np.float64)
     return values.mean(axis=1), values.std(axis=1) / np.sqrt(num_keys)
 
@@ -211,9 +216,14 @@ def estimate(elbo, params, t, y, num_keys):
 def posterior_marginals(elbo, params, t, y, times):
     """The posterior that `elbo` uses, from the frames it says it encodes; float64 arrays `(time, latent)`."""
     node = np.round(np.linspace(0, len(t) - 1, elbo.num_nodes)).astype(int)
-    encoded = jax.vmap(elbo.model.encode, (None, 0))(params["model"], jnp.float32(y[node][..., None]))
-    marginals = elbo.posterior.marginals(params["posterior"], jnp.float32(t[node]), encoded, jnp.float32(times))
-    return Marginals(*(np.asarray(a, np.float64) for a in marginals))
+    arguments = (jnp.float32(a) for a in (t[node], y[node][..., None], times))
+    return Marginals(*(np.asarray(a, np.float64) for a in encode_and_join(elbo, params, *arguments)))
+
+
+@jax.jit(static_argnums=0)
+def encode_and_join(elbo, params, nodes, u, times):
+    encoded = jax.vmap(elbo.model.encode, (None, 0))(params["model"], u)
+    return elbo.posterior.marginals(params["posterior"], nodes, encoded, times)
 
 
 def expected_terms(elbo, params, t, y):
@@ -231,20 +241,19 @@ def expected_terms(elbo, params, t, y):
     return log_likelihood, (t[-1] - t[0]) * residual.mean()
 
 
-@pytest.mark.parametrize(("num_scored", "num_quadrature"), [(9, 8), (9, 1), (3, 8), (1, 2)])
+@pytest.mark.parametrize(("num_scored", "num_quadrature"), [(9, 8), (3, 2), (1, 1)])
 def test_estimator_is_unbiased(num_scored, num_quadrature):
     """Any number of scored frames and of quadrature points estimates the same two numbers.
 
-    Five standard errors of 30,000 draws, which are less than 5 % of the numbers. The five encoded frames are the
+    Five standard errors of 10,000 draws, which are less than 5 % of the numbers. The five encoded frames are the
     same in all cases: their number changes the posterior itself.
     """
     t, y, model_params = window_data(9)
     posterior = GaussianProcessPosterior(0.5, 1e-2)
     params = {"model": model_params, "posterior": perturb(posterior.init(jax.random.key(0)), scale=0.1)}
     elbo = WindowElbo(LinearModel(), posterior, num_nodes=5, num_scored=num_scored, num_quadrature=num_quadrature)
-    mean, error = estimate(elbo, params, t, y, 30_000)
+    mean, error = estimate(elbo, params, t, y, 10_000)
     expected = expected_terms(elbo, params, t, y)
-    print(mean, error, expected)
     for k in range(2):
         assert abs(mean[k] - expected[k]) < 5 * error[k]
         assert 5 * error[k] < 0.05 * abs(expected[k])
@@ -268,28 +277,28 @@ def test_estimate_is_below_the_log_evidence(seed, log_var):
     posterior = GaussianProcessPosterior(0.5, 1e-2)
     params = {"model": model_params | {"log_var": jnp.full(2, log_var)}, "posterior": posterior.init(jax.random.key(0))}
     elbo = WindowElbo(LinearModel(), posterior, num_nodes=5, num_scored=9, num_quadrature=8)
-    mean, error = estimate(elbo, params, t, y, 4000)
-    print(mean, error, log_evidence(t,y), initial_kl(elbo,params,t,y))
+    mean, error = estimate(elbo, params, t, y, 10_000)
     assert mean[2] - initial_kl(elbo, params, t, y) + 5 * error[2] < log_evidence(t, y)
 
 
 def test_estimate_is_nearly_tight_for_the_exact_marginals():
     """Encoder that knows the exact smoothing marginals at all frames: what is lost is the Gaussian process's.
 
-    It rounds the kinks that the exact mean and variance have at every observation.
+    It rounds the kinks that the exact process has at every observation: jumps of the drift by `q (y - z) / noise`,
+    which cost `q T / (24 noise)` each on average, .07 nats in all; measured .095.
     """
     t, y, model_params = window_data(33)
     mean, var = zip(*(ou.smoother(t, y[:, d]) for d, ou in enumerate(PAIR)), strict=True)
     exact = Gaussian(np.stack([m(t) for m in mean], axis=1), np.log(np.stack([v(t) for v in var], axis=1)))
     table = jax.tree.map(jnp.float32, {"u": y[..., None], "encoded": exact})
-    posterior = GaussianProcessPosterior(0.1, 1e-4)
+    posterior = GaussianProcessPosterior(0.15, 1e-6)
     params = {"model": model_params | {"table": table}, "posterior": posterior.init(jax.random.key(0))}
     elbo = WindowElbo(LinearModel(), posterior, num_nodes=33, num_scored=33, num_quadrature=64)
-    mean, error = estimate(elbo, params, t, y, 4000)
-    bound, evidence = mean[2] - initial_kl(elbo, params, t, y), log_evidence(t, y)
-    print(mean, error, evidence, bound)
-    assert bound - 5 * error[2] < evidence
-    assert evidence - bound < 0.3
+    log_likelihood, residual = expected_terms(elbo, params, t, y)
+    mean, error = estimate(elbo, params, t, y, 2000)
+    assert abs(mean[2] - (log_likelihood - residual)) < 5 * error[2]
+    gap = log_evidence(t, y) - (log_likelihood - residual - initial_kl(elbo, params, t, y))
+    assert 0 < gap < 0.15
 
 
 def test_signs_of_the_terms():
@@ -298,17 +307,20 @@ def test_signs_of_the_terms():
 
 
 def test_every_parameter_of_the_multiscale_model_is_trained(model, params):
-    """One gradient of the bound: finite everywhere, and no leaf without any."""
+    """One gradient of the bound: finite everywhere, and no leaf without any.
+
+    But one: a constant added to the warped time drops out of the kernel, which sees differences.
+    """
     posterior = GaussianProcessPosterior(0.5, 1e-2)
     everything = {"model": params, "posterior": perturb(posterior.init(jax.random.key(0)))}
     elbo = WindowElbo(model, posterior, num_nodes=4, num_scored=3, num_quadrature=4)
-    u = 0.1 * jax.random.normal(jax.random.key(2), (8, 40, 1))
-    t = jnp.linspace(0.0, 1.0, 8)
+    u, t = random_frames(8), jnp.linspace(0.0, 1.0, 8)
     gradients = jax.jit(jax.grad(lambda p: elbo(p, t, u, jax.random.key(3)).elbo))(everything)
     for path, gradient in jax.tree.leaves_with_path(gradients):
         name = jax.tree_util.keystr(path)
         assert np.isfinite(gradient).all(), name
-        assert np.abs(gradient).max() > 0, name
+        if not name.endswith("['warp']['params']['Dense_1']['bias']"):
+            assert np.abs(gradient).max() > 0, name
 
 
 def test_log_likelihood_of_the_multiscale_model(model, params):
@@ -317,13 +329,15 @@ def test_log_likelihood_of_the_multiscale_model(model, params):
     params = params | {"posterior_log_var": jnp.full(model.latent_dim, -40.0)}
     everything = {"model": params, "posterior": posterior.init(jax.random.key(0))}
     elbo = WindowElbo(model, posterior, num_nodes=4, num_scored=7, num_quadrature=1)
-    u, t = 0.1 * jax.random.normal(jax.random.key(2), (7, 40, 1)), jnp.linspace(0.0, 1.0, 7)
+    u, t = random_frames(7), jnp.linspace(0.0, 1.0, 7)
     node = np.array([0, 2, 4, 6])
-    encoded = jax.vmap(model.encode, (None, 0))(params, u[node])
-    mean = posterior.marginals(everything["posterior"], t[node], encoded, t).mean
-    expected = 0.0
-    for k in range(7):
-        decoded = model.decode(params, mean[k])
-        error, var = np.asarray(u[k] - decoded.mean, np.float64), np.exp(np.asarray(decoded.log_var, np.float64))
-        expected += np.sum(-0.5 * error**2 / var - 0.5 * np.log(2 * np.pi * var))
-    np.testing.assert_allclose(elbo(everything, t, u, jax.random.key(3)).log_likelihood, expected, rtol=1e-4)
+    mean = encode_and_join(elbo, everything, t[node], u[node], t).mean
+    decoded = jax.jit(jax.vmap(model.decode, (None, 0)))(params, mean)
+    error, var = np.asarray(u - decoded.mean, np.float64), np.exp(np.asarray(decoded.log_var, np.float64))
+    expected = -0.5 * np.sum(error**2 / var + np.log(2 * np.pi * var))
+    terms = jax.jit(elbo)(everything, t, u, jax.random.key(3))
+    np.testing.assert_allclose(terms.log_likelihood, expected, rtol=1e-4)
+
+
+def random_frames(number):
+    return jnp.asarray(0.1 * np.random.default_rng(2).standard_normal((number, 40, 1)), jnp.float32)

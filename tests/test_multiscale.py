@@ -13,7 +13,11 @@ from msvi.model.networks import MacroDrift
 
 
 def draw_z(model, seed=0):
-    return jax.random.normal(jax.random.key(seed), (model.latent_dim,))
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(model.latent_dim), jnp.float32)
+
+
+def draw_u(model, seed=1):
+    return jnp.asarray(0.1 * np.random.default_rng(seed).standard_normal(model.field_shape), jnp.float32)
 
 
 def bare_g(model, params, z):
@@ -66,7 +70,7 @@ def test_parts_sum_to_the_mean(model, params):
 
 def test_encoder_restricts(model, params):
     """`zeta` is the restriction in units of `field_scale` and gain; the variance is the parameter."""
-    u = 0.1 * jax.random.normal(jax.random.key(1), model.field_shape)
+    u = draw_u(model)
     encoded = model.encode(params, u)
     zeta, eta = model.split(encoded.mean)
     np.testing.assert_allclose(
@@ -84,7 +88,7 @@ def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
     s = model.config.coarsening
     block[half - s // 2 : half - s // 2 + s] = s**-0.5
     params = params | {"kernel": jnp.asarray(block)}
-    u = 0.1 * jax.random.normal(jax.random.key(1), model.field_shape)
+    u = draw_u(model)
     smooth = 0.1 * jnp.repeat(jax.random.normal(jax.random.key(2), model.zeta_shape), s, axis=0)
     before, after = (model.split(model.encode(params, field).mean) for field in (u, u + smooth))
     np.testing.assert_allclose(after[1], before[1], atol=1e-5)
@@ -94,7 +98,7 @@ def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
 def test_constant_field_survives_encoder_and_decoder(model_config):
     """A fresh model on one unit of `field_scale`: `zeta` is of order one and the macro part gives the field back."""
     model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=0), (40,), 1, ("periodic",), 0.1)
-    params = model.init(jax.random.key(0))
+    params = jax.jit(model.init)(jax.random.key(0))
     z = model.encode(params, jnp.full(model.field_shape, 0.1)).mean
     np.testing.assert_allclose(z, 1.0, rtol=1e-5)
     np.testing.assert_allclose(model.decode(params, z).mean, 0.1, rtol=0.06)  # ripple of the kernel cut at 2 s
@@ -104,7 +108,7 @@ def test_constant_field_survives_encoder_and_decoder(model_config):
 def test_units_of_the_field_do_not_matter(model, params, field_scale):
     """The same field in other units has the same latents, and is decoded in those units."""
     other = dataclasses.replace(model, field_scale=field_scale)
-    u = jax.random.normal(jax.random.key(1), model.field_shape)
+    u = 10 * draw_u(model)
     z = model.encode(params, model.field_scale * u).mean
     np.testing.assert_allclose(other.encode(params, field_scale * u).mean, z, rtol=1e-5, atol=1e-6)
     here, there = model.decode(params, z), other.decode(params, z)
@@ -118,18 +122,21 @@ def test_units_of_the_field_do_not_matter(model, params, field_scale):
 def test_every_micro_dim_builds(model_config, micro_dim):
     """Sizes follow from `micro_dim`, all values are finite; 0 has the macro expert alone and no micro parameters."""
     model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=micro_dim), (40,), 1, ("periodic",), 0.1)
-    params = model.init(jax.random.key(0))
     assert model.latent_dim == 5 + micro_dim
-    u = 0.1 * jax.random.normal(jax.random.key(1), model.field_shape)
-    encoded = model.encode(params, u)
-    decoded = model.decode(params, encoded.mean)
-    drift = model.drift(params, jnp.array(0.3), encoded.mean)
+
+    @jax.jit
+    def everything(key, u):
+        params = model.init(key)
+        encoded = model.encode(params, u)
+        decoded, parts = model.decode(params, encoded.mean), model.decode_parts(params, encoded.mean)
+        return params, encoded, decoded, parts, model.drift(params, jnp.array(0.3), encoded.mean)
+
+    params, encoded, decoded, (macro, micro), drift = everything(jax.random.key(0), draw_u(model))
     assert encoded.mean.shape == drift.shape == model.log_q(params).shape == (5 + micro_dim,)
     for value in jax.tree.leaves((encoded, decoded, drift)):
         assert np.isfinite(value).all()
     if micro_dim == 0:
         assert not any(name.startswith(("micro", "encoder", "decoder")) for name in params)
-        macro, micro = model.decode_parts(params, encoded.mean)
         np.testing.assert_array_equal(decoded.mean, macro)
         np.testing.assert_array_equal(micro, 0)
         np.testing.assert_allclose(decoded.log_var, params["macro_log_var"] + 2 * np.log(0.1), rtol=1e-6)
@@ -137,7 +144,7 @@ def test_every_micro_dim_builds(model_config, micro_dim):
 
 def test_macroscale_drift_is_local(model, params):
     """Jacobian of the rate of cell `c` to cell `c'`: exactly zero unless they are neighbours on the ring of 5."""
-    jacobian = jax.jacobian(lambda z: model.drift(params, jnp.array(0.3), z))(draw_z(model))
+    jacobian = jax.jit(jax.jacobian(lambda z: model.drift(params, jnp.array(0.3), z)))(draw_z(model))
     assert jacobian.shape == (7, 7)
     for c, other in itertools.product(range(5), repeat=2):
         near = min((c - other) % 5, (other - c) % 5) <= 1
@@ -179,8 +186,8 @@ def test_two_dimensional_drift_is_local(boundary):
     network = MacroDrift((8,), 1, boundary)
     zeta = jax.random.normal(jax.random.key(0), (5, 6, 2))
     eta = jnp.array([0.3, -0.2])
-    params = network.init(jax.random.key(1), zeta, eta)
-    jacobian = np.asarray(jax.jacobian(lambda zeta: network.apply(params, zeta, eta))(zeta))
+    params = jax.jit(network.init)(jax.random.key(1), zeta, eta)
+    jacobian = np.asarray(jax.jit(jax.jacobian(lambda zeta: network.apply(params, zeta, eta)))(zeta))
     assert jacobian.shape == (5, 6, 2, 5, 6, 2)
     for cell in np.ndindex(5, 6):
         for other in np.ndindex(5, 6):
@@ -205,7 +212,7 @@ def test_initial_values_are_the_configured_ones(model_config):
         model_config, init_posterior_log_var=-5.0, init_log_q=-3.0, init_macro_log_var=-1.0, init_micro_log_var=-2.0
     )
     model = MultiscaleModel(config, (40,), 1, ("periodic",), 0.1)
-    params = model.init(jax.random.key(0))
+    params = jax.jit(model.init)(jax.random.key(0))
     np.testing.assert_array_equal(model.encode(params, jnp.zeros(model.field_shape)).log_var, -5.0)
     np.testing.assert_array_equal(model.log_q(params), -3.0)
     decoded = model.decode(params, draw_z(model))

@@ -26,6 +26,7 @@ class ModelConfig:
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
+      micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
       init_log_q: initial logarithm of the dispersion `Q`, latents squared per unit of time.
@@ -41,6 +42,7 @@ class ModelConfig:
     micro_hidden: tuple[int, ...] = (128, 512, 128)
     encoder_hidden: tuple[int, ...] = (256, 256)
     decoder_hidden: tuple[int, ...] = (256, 256)
+    micro_clock: bool = True
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
     init_log_q: float = -4.0
@@ -196,7 +198,7 @@ class MultiscaleModel:
 
     @property
     def _micro_drift(self):
-        return networks.MicroDrift(self.config.micro_hidden)
+        return networks.MicroDrift(self.config.micro_hidden, self.config.micro_clock)
 
     @property
     def _encoder(self):

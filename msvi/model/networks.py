@@ -85,11 +85,17 @@ class MacroDrift(nn.Module):
 
 
 class MicroDrift(nn.Module):
-    """Microscale drift `d eta / dt = MLP(eta, zeta, sin t, cos t)`, `zeta` all over the mesh."""
+    """Microscale drift `d eta / dt = MLP(eta, zeta, sin t, cos t)`, `zeta` all over the mesh.
+
+    Attributes:
+      hidden: hidden widths.
+      clock: whether `sin t` and `cos t` are inputs; an autonomous system needs neither.
+    """
 
     hidden: Sequence[int]
+    clock: bool
 
     @nn.compact
     def __call__(self, t: Array, zeta: Array, eta: Array) -> Array:
-        clock = jnp.stack([jnp.sin(t), jnp.cos(t)])
+        clock = jnp.array([jnp.sin(t), jnp.cos(t)] if self.clock else [])
         return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([eta, zeta.ravel(), clock]))

@@ -57,9 +57,7 @@ class CheckpointStore:
         if step is None:
             raise InputError(f"Expected a checkpoint in {self._directory}, found none; train this workdir first.")
         with self._manager() as manager:
-            args = ocp.args.Composite(
-                state=ocp.args.StandardRestore(_to_host(template)), record=ocp.args.JsonRestore()
-            )
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(_to_host(template)), record=ocp.args.JsonRestore())
             try:
                 restored = manager.restore(step, args=args)
             except (ValueError, KeyError, OSError) as error:

@@ -132,7 +132,9 @@ def train(config: Config, workdir: str) -> TrainState:
             for name, value in entry.items():
                 writer.add_scalar(name, value, step)
             bar.update(count)
-            bar.set_postfix({name: f"{entry[name]:.4g}" for name in ("log_likelihood", "drift_residual")}, refresh=False)
+            bar.set_postfix(
+                {name: f"{entry[name]:.4g}" for name in ("log_likelihood", "drift_residual")}, refresh=False
+            )
     return state
 
 
@@ -193,9 +195,7 @@ def _check_workdir(run: Workdir, config: Config) -> None:
                 f"`workdir` must be new, empty or a run of msvi, but {run.path} holds other files; choose another."
             )
         return
-    changed = [
-        line for line in differences(load_json(run.config), config) if line.split(":")[0] not in _FREE_FIELDS
-    ]
+    changed = [line for line in differences(load_json(run.config), config) if line.split(":")[0] not in _FREE_FIELDS]
     if changed:
         raise InputError(
             f"{run.path} holds a run with another configuration ({'; '.join(changed)}); choose another workdir or "

@@ -1,0 +1,1 @@
+"""Speed measurements: `python -m benchmarks --config=configs/burgers_1d.py`."""

@@ -1,0 +1,174 @@
+"""Times a training step, its parts, a forecast and compilation beside a reference matrix product.
+
+    python -m benchmarks --config=configs/burgers_1d.py --output=results/benchmark/burgers_1d.json
+
+Machines are shared and differ: compare ratios to the reference product, taken in the same run, rather than seconds.
+Set `XLA_FLAGS=--xla_cpu_multi_thread_eigen=false` and pin the process to measure one core.
+"""
+
+import dataclasses
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from msvi import cli
+from msvi.build import build_elbo, build_model
+from msvi.config import Config
+from msvi.data.dataset import Dataset, load_dataset
+from msvi.evaluation import versions, write_result
+from msvi.forecast import decode_ensemble, forecast_latents
+from msvi.training.state import init_state, make_optimizer, make_train_chunk, sample_windows
+
+OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
+REPEATS = flags.DEFINE_integer("repeats", 20, "Timed runs of each part, after one that is not timed.", lower_bound=1)
+
+
+def main() -> None:
+    """Measures as the flags say, prints the table and writes the JSON."""
+    config = cli.read_config()
+    dataset = load_dataset(config.case, config.data)
+    # The published batch: one window, all of its frames encoded and scored.
+    window = config.inference.window
+    dense = dataclasses.replace(
+        config,
+        inference=dataclasses.replace(config.inference, num_nodes=window, num_scored=window),
+        train=dataclasses.replace(config.train, batch_windows=1),
+    )
+    result = {
+        "case": config.case,
+        "micro_dim": config.model.micro_dim,
+        "processors": len(os.sched_getaffinity(0)),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "versions": versions(),
+        "reference_matmul_2048": measure_matmul(),
+        "step_recipe": measure_step(config, dataset),
+        "step_dense_window": measure_step(dense, dataset),
+        "forecast": measure_forecast(config, dataset),
+    }
+    result["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(format_result(result))
+    if OUTPUT.value:
+        write_result(OUTPUT.value, result)
+        print(OUTPUT.value)
+
+
+def measure_matmul() -> dict[str, float]:
+    """A 2048³ float32 matrix product, the yardstick."""
+    a = jax.random.normal(jax.random.key(0), (2048, 2048))
+    return time_function(jax.jit(jnp.matmul), a, a)
+
+
+def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """One optimiser step inside the training loop, and its parts alone."""
+    model = build_model(config, dataset)
+    elbo, optimizer = build_elbo(config, model), make_optimizer(config.train)
+    t, u = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
+    state = init_state(elbo, optimizer, jax.random.key(0))
+    params, batch = state.params, config.train.batch_windows
+    steps = 10
+    chunk = make_train_chunk(
+        elbo,
+        optimizer,
+        window=config.inference.window,
+        batch_windows=batch,
+        drift_weight=config.inference.drift_weight,
+        drift_warmup_steps=config.inference.drift_warmup_steps,
+        average_decay=config.train.average_decay,
+        capacity=steps,
+    )
+    cut = jax.jit(lambda key: sample_windows(key, t, u, config.inference.window, batch))
+    times, frames = cut(jax.random.key(1))
+    nodes = jnp.linspace(0, config.inference.window - 1, config.inference.num_nodes).round().astype(int)
+    z = jnp.zeros((batch, config.inference.num_scored, model.latent_dim))
+    zq = jnp.zeros((batch, config.inference.num_quadrature, model.latent_dim))
+
+    def total(params):
+        keys = jax.random.split(jax.random.key(2), batch)
+        return jax.vmap(elbo, (None, 0, 0, 0))(params, times, frames, keys).elbo.sum()
+
+    def both(function):
+        """Value and gradient with respect to the parameters, as in training."""
+        return jax.jit(jax.grad(lambda params: function(params)))
+
+    encode = jax.vmap(jax.vmap(model.encode, (None, 0)), (None, 0))
+    decode = jax.vmap(jax.vmap(model.decode, (None, 0)), (None, 0))
+    drift = jax.vmap(jax.vmap(model.drift, (None, 0, 0)), (None, 0, 0))
+    weights = jax.vmap(elbo.posterior.weights, (None, 0, 0))
+    grads = jax.tree.map(jnp.ones_like, params)
+    parts = {
+        "cut windows": time_function(cut, jax.random.key(1)),
+        "encoder and gradient": time_function(both(lambda p: encode(p["model"], frames[:, nodes]).mean.sum()), params),
+        "decoder and gradient": time_function(both(lambda p: sum(a.sum() for a in decode(p["model"], z))), params),
+        "drift and gradient": time_function(
+            both(lambda p: drift(p["model"], times[:, : zq.shape[1]], zq).sum()), params
+        ),
+        "posterior weights and gradient": time_function(
+            both(lambda p: sum(a.sum() for a in weights(p["posterior"], times[:, nodes], times))), params
+        ),
+        "bound and gradient": time_function(both(total), params),
+        "Adam": time_function(jax.jit(lambda g, s, p: optimizer.update(g, s, p)), grads, state.opt_state, params),
+    }
+    holder = [state]
+
+    def run():
+        holder[0], objective = chunk(holder[0], t, u, steps)
+        return objective
+
+    whole = time_function(run)
+    whole = {name: value / steps if name != "compile_s" else value for name, value in whole.items()}
+    return {"whole step in the loop": whole} | parts
+
+
+def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """One ensemble over a whole trajectory: the SDE solve, and decoding with sampling."""
+    model = build_model(config, dataset)
+    params = model.init(jax.random.key(0))
+    t, u0 = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.test.u[0, 0])
+    members, steps = config.forecast.num_members, config.forecast.steps_per_frame
+    solve = jax.jit(lambda p, key: forecast_latents(model, p, t, u0, key, members, steps))
+    decode = jax.jit(lambda p, z, key: decode_ensemble(model, p, z, key))
+    z = solve(params, jax.random.key(0))
+    label = f"{members} members, {len(dataset.t)} frames"
+    return {
+        f"solve, {label}": time_function(solve, params, jax.random.key(0)),
+        f"decode and sample, {label}": time_function(decode, params, z, jax.random.key(0)),
+    }
+
+
+def time_function(function: Callable, *arguments) -> dict[str, float]:
+    """Seconds of the first call (compilation, mostly) and minimum, median and maximum of the later ones."""
+    seconds = []
+    for _ in range(REPEATS.value + 1):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        seconds.append(time.perf_counter() - start)
+    first, rest = seconds[0], seconds[1:]
+    return {"min_s": min(rest), "median_s": statistics.median(rest), "max_s": max(rest), "compile_s": first}
+
+
+def format_result(result: dict) -> str:
+    """The measurements as a text table, in milliseconds."""
+    lines = [
+        f"{result['case']}, micro_dim {result['micro_dim']}, {result['versions']['device']}, "
+        f"{result['processors']} processor(s), peak memory {result['peak_memory_gib']:.1f} GiB",
+        f"{'':52}{'median':>9}{'min':>9}{'max':>9}{'first call':>12}",
+    ]
+    groups = {"reference": {"2048 x 2048 x 2048 matrix product": result["reference_matmul_2048"]}}
+    groups |= {name: result[name] for name in ("step_recipe", "step_dense_window", "forecast")}
+    for group, parts in groups.items():
+        lines.append(f"{group} (ms)")
+        for name, times in parts.items():
+            numbers = "".join(f"{1e3 * times[key]:9.2f}" for key in ("median_s", "min_s", "max_s"))
+            lines.append(f"  {name:50}{numbers}{1e3 * times['compile_s']:12.0f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.define_config_flag()
+    cli.run(main)

@@ -1,0 +1,147 @@
+"""The SDE solver on an Ornstein-Uhlenbeck process, and the two ends of a forecast."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msvi.forecast import decode_ensemble, forecast_field, forecast_latents, solve_sde
+
+RATE = jnp.array([1.0, 3.0])
+LOG_Q = jnp.log(jnp.array([0.5, 2.0]))
+Z0 = jnp.array([1.0, -2.0])
+
+
+def decay(t, z):
+    return -RATE * z
+
+
+@functools.partial(jax.jit, static_argnames="steps_per_frame")
+def paths(t, log_q, keys, steps_per_frame=1):
+    """Ensemble of `dz = -RATE z dt + sqrt(Q) dW` from `Z0`, `(member, time, 2)`."""
+    return jax.vmap(lambda key: solve_sde(decay, log_q, t, Z0, key, steps_per_frame))(keys)
+
+
+def test_ornstein_uhlenbeck_moments():
+    """Mean and variance of 4000 paths at the end: five standard errors, plus the scheme's first-order bias.
+
+    The mean is `(1 - a dt)^n` for `exp(-a T)`, off by the factor `a² T dt / 2`; the variance by `a dt / 2` at most.
+    """
+    t, n = jnp.linspace(0.0, 1.0, 51), 4000
+    end = np.asarray(paths(t, LOG_Q, jax.random.split(jax.random.key(0), n)), np.float64)[:, -1]
+    rate, q, dt = np.asarray(RATE), np.exp(LOG_Q), 0.02
+    mean, var = np.asarray(Z0) * np.exp(-rate), q / (2 * rate) * (1 - np.exp(-2 * rate))
+    assert np.all(np.abs(end.mean(axis=0) - mean) < 5 * np.sqrt(var / n) + np.abs(mean) * rate**2 * dt / 2)
+    assert np.all(np.abs(end.var(axis=0) - var) < var * (5 * np.sqrt(2 / n) + rate * dt))
+    # What the scheme itself should give, without the allowance.
+    growth = 1 - rate * dt
+    exact_var = q * dt * (1 - growth**100) / (1 - growth**2)
+    assert np.all(np.abs(end.mean(axis=0) - np.asarray(Z0) * growth**50) < 5 * np.sqrt(exact_var / n))
+    assert np.all(np.abs(end.var(axis=0) - exact_var) < 5 * exact_var * np.sqrt(2 / n))
+    # The two latents have noise of their own.
+    assert abs(np.corrcoef(end.T)[0, 1]) < 5 / np.sqrt(n)
+
+
+def test_quadratic_variation():
+    """Increments of one path, unequal frames and 4 steps each: their squares sum to `q T`.
+
+    Five standard errors `sqrt(2 / n)` of 400 increments, and the drift's share, `dt` times order one.
+    """
+    t = np.cumsum(np.concatenate([[0.0], np.tile([0.001, 0.003], 200)]))
+    path = np.asarray(paths(jnp.asarray(t, jnp.float32), LOG_Q, jax.random.split(jax.random.key(0), 1), 4))[0]
+    increments = np.diff(path, axis=0)
+    scaled = increments**2 / np.diff(t)[:, None]
+    np.testing.assert_allclose(scaled.mean(axis=0), np.exp(LOG_Q), rtol=5 * np.sqrt(2 / 400) + 0.02)
+    # Long and short frames alike, and no memory from one increment to the next.
+    np.testing.assert_allclose(scaled[::2].mean(axis=0), np.exp(LOG_Q), rtol=5 * np.sqrt(2 / 200) + 0.02)
+    assert abs(np.corrcoef(increments[1:, 0], increments[:-1, 0])[0, 1]) < 5 / np.sqrt(400)
+
+
+@pytest.mark.parametrize("steps_per_frame", [1, 3])
+def test_without_noise_it_is_the_explicit_euler_loop(steps_per_frame):
+    """Unequal frames and a drift that knows the time: against the loop in float64, 1e-6."""
+    t = np.array([0.0, 0.1, 0.15, 0.4, 0.5])
+
+    def drift(time, z):
+        return jnp.stack([z[1], -z[0] + jnp.sin(3 * time)])
+
+    solved = solve_sde(
+        drift, jnp.full(2, -jnp.inf), jnp.asarray(t, jnp.float32), Z0, jax.random.key(0), steps_per_frame
+    )
+    z, time, expected = np.asarray(Z0, np.float64), 0.0, [np.asarray(Z0, np.float64)]
+    for dt in np.diff(t) / steps_per_frame:
+        for _ in range(steps_per_frame):
+            z = z + dt * np.array([z[1], -z[0] + np.sin(3 * time)])
+            time += dt
+        expected.append(z)
+    np.testing.assert_allclose(solved, expected, atol=1e-6)
+
+
+def test_steps_per_frame_refine():
+    """First order: twice the steps, half the error of a linear decay, within 10 %."""
+    t, silent, keys = jnp.linspace(0.0, 1.0, 11), jnp.full(2, -jnp.inf), jax.random.split(jax.random.key(0), 1)
+    exact = np.asarray(Z0) * np.exp(-np.asarray(RATE))
+    coarse, fine = (np.abs(paths(t, silent, keys, n)[0, -1] - exact) for n in (4, 8))
+    np.testing.assert_allclose(coarse / fine, 2, rtol=0.1)
+
+
+U0 = jnp.asarray(0.1 * np.random.default_rng(1).standard_normal((40, 1)), jnp.float32)
+MEMBERS, DT = 2000, 0.25
+
+
+@pytest.fixture(scope="module")
+def two_frames(model, params):
+    """Latents of many members at the first frame and one frame on, `(member, 2, latent_dim)`."""
+    run = jax.jit(lambda key: forecast_latents(model, params, jnp.array([0.5, 0.5 + DT]), U0, key, MEMBERS))
+    return run(jax.random.key(2))
+
+
+def test_forecast_starts_from_the_encoder(model, params, two_frames):
+    """First latents: mean and deviation of the encoder's Gaussian within five standard errors."""
+    start = np.asarray(two_frames, np.float64)[:, 0]
+    encoded = jax.jit(model.encode)(params, U0)
+    std = np.exp(0.5 * np.asarray(encoded.log_var))
+    assert np.all(np.abs(start.mean(axis=0) - encoded.mean) < 5 * std / np.sqrt(MEMBERS))
+    assert np.all(np.abs(start.std(axis=0) - std) < 5 * std / np.sqrt(2 * MEMBERS))
+
+
+def test_forecast_follows_drift_and_dispersion(model, params, two_frames):
+    """One frame on: what is left after the model's drift is noise of variance `Q dt`, independent of the start."""
+    drift = jax.jit(jax.vmap(model.drift, (None, None, 0)))(params, jnp.array(0.5), two_frames[:, 0])
+    start, end = np.asarray(two_frames, np.float64).swapaxes(0, 1)
+    noise = end - start - DT * np.asarray(drift)
+    std = np.sqrt(DT) * np.exp(0.5 * np.asarray(model.log_q(params)))
+    assert np.all(np.abs(noise.mean(axis=0)) < 5 * std / np.sqrt(MEMBERS))
+    assert np.all(np.abs(noise.std(axis=0) - std) < 5 * std / np.sqrt(2 * MEMBERS))
+    correlation = np.mean(noise * (start - start.mean(axis=0)), axis=0) / (std * start.std(axis=0))
+    assert np.all(np.abs(correlation) < 5 / np.sqrt(MEMBERS))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_decoded_ensemble(model, params, spread):
+    """All members alike: the decoder's mean and deviation at every time. Members apart: their spread adds to it.
+
+    Five standard errors of a Gaussian; two values apart have a smaller fourth moment.
+    """
+    n = 4000
+    centre = 0.5 * np.random.default_rng(1).standard_normal((2, model.latent_dim)).astype(np.float32)
+    sides = np.stack([centre + spread, centre - spread])
+    mean, std = jax.jit(decode_ensemble, static_argnums=0)(
+        model, params, np.tile(sides, (n // 2, 1, 1)), jax.random.key(2)
+    )
+    up, down = jax.jit(jax.vmap(jax.vmap(lambda z: model.decode(params, z))))(sides).mean
+    noise = np.exp(0.5 * np.asarray(model.decode(params, centre[0]).log_var))
+    expected_std = np.sqrt(noise**2 + 0.25 * (up - down) ** 2)
+    assert np.all(np.abs(mean - 0.5 * (up + down)) < 5 * expected_std / np.sqrt(n))
+    np.testing.assert_allclose(std, expected_std, rtol=5 / np.sqrt(2 * n))
+
+
+def test_forecasts_are_reproducible(model, params):
+    """The same key gives the same bits, another key another ensemble."""
+    run = jax.jit(lambda key: forecast_field(model, params, jnp.linspace(0.0, 0.2, 3), U0, key, 4))
+    first, again, other = (run(jax.random.key(k)) for k in (2, 2, 3))
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a - c).max() > 1e-4

@@ -1,0 +1,87 @@
+"""Which frames training sees, and the learning rate it sees them with."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from msvi.training.state import TrainConfig, make_optimizer, sample_windows
+
+NUM_TRAJECTORIES, NUM_FRAMES, WINDOW, NUM_WINDOWS = 3, 30, 8, 20_000
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """Times and frames of many windows; a frame's value is its trajectory and its number."""
+    t = 0.5 + 0.1 * jnp.arange(NUM_FRAMES)
+    label = 100 * jnp.arange(NUM_TRAJECTORIES)[:, None] + jnp.arange(NUM_FRAMES)[None]
+    u = jnp.float32(label)[..., None, None] + jnp.array([0.0, 0.25])[:, None]
+    t, u = jax.jit(sample_windows, static_argnums=(3, 4))(jax.random.key(0), t, u, WINDOW, NUM_WINDOWS)
+    return np.asarray(t), np.asarray(u)
+
+
+def test_frames_are_consecutive_and_of_one_trajectory(windows):
+    """Every window is a slice of one trajectory, times and fields alike; all values exact in float32 but `t`."""
+    t, u = windows
+    assert t.shape == (NUM_WINDOWS, WINDOW) and u.shape == (NUM_WINDOWS, WINDOW, 2, 1)
+    trajectory, frame = np.divmod(u[:, :, 0, 0].astype(int), 100)
+    assert np.all(trajectory == trajectory[:, :1]) and trajectory.max() < NUM_TRAJECTORIES
+    assert np.all(np.diff(frame, axis=1) == 1)
+    assert frame.min() == 0 and frame.max() == NUM_FRAMES - 1
+    np.testing.assert_array_equal(u[:, :, 1, 0], u[:, :, 0, 0] + 0.25)
+    np.testing.assert_allclose(t, 0.5 + 0.1 * frame, rtol=1e-6)
+
+
+def test_ends_are_seen_as_often_as_the_middle(windows):
+    """First, last and middle frames are each in `window` of the `num_frames + window - 1` equally likely starts.
+
+    Five standard errors of 20,000 windows. Plain uniform starts would show the first frame 8 times less.
+    """
+    frame = windows[1][:, :, 0, 0].astype(int) % 100
+    count = np.bincount(frame.ravel(), minlength=NUM_FRAMES)
+    p = WINDOW / (NUM_FRAMES + WINDOW - 1)
+    error = np.sqrt(p * (1 - p) / NUM_WINDOWS)
+    for k in (0, NUM_FRAMES // 2, NUM_FRAMES - 1):
+        assert abs(count[k] / NUM_WINDOWS - p) < 5 * error
+    # No frame is neglected, and none is in more than twice as many windows.
+    assert count.min() / NUM_WINDOWS > p - 5 * error
+    assert count.max() / NUM_WINDOWS < 2 * p
+
+
+def test_trajectories_are_equally_likely(windows):
+    """Five standard errors."""
+    trajectory = windows[1][:, 0, 0, 0].astype(int) // 100
+    share = np.bincount(trajectory, minlength=NUM_TRAJECTORIES) / NUM_WINDOWS
+    np.testing.assert_allclose(share, 1 / 3, atol=5 * np.sqrt(2 / 9 / NUM_WINDOWS))
+
+
+def test_a_window_may_be_the_whole_trajectory():
+    """Nothing to choose but the trajectory."""
+    t = jnp.arange(5.0)
+    u = jnp.arange(5.0)[None, :, None, None]
+    times, frames = sample_windows(jax.random.key(0), t, u, 5, 2)
+    np.testing.assert_array_equal(times, np.stack([t, t]))
+    np.testing.assert_array_equal(frames, np.concatenate([u, u]))
+
+
+def test_learning_rate_decays_continuously():
+    """Adam's step under a constant gradient is the learning rate: 0.9 of the first at step 1000, sqrt(0.9) at 500.
+
+    1e-4 for the rounding of Adam's bias correction in float32.
+    """
+    config = TrainConfig(learning_rate=2e-3, decay_rate=0.9, decay_steps=1000)
+    optimizer = make_optimizer(config)
+    gradient = jnp.ones(())
+
+    @jax.jit
+    def steps(x):
+        def step(carry, _):
+            x, state = carry
+            updates, state = optimizer.update(gradient, state, x)
+            return (optax.apply_updates(x, updates), state), updates
+
+        return jax.lax.scan(step, (x, optimizer.init(x)), length=1001)[1]
+
+    rate = -np.asarray(steps(jnp.zeros(())))
+    np.testing.assert_allclose(rate[[0, 500, 1000]], 2e-3 * 0.9 ** np.array([0, 0.5, 1]), rtol=1e-4)
