@@ -21,9 +21,10 @@ from msvi import cli
 from msvi.build import build_elbo, build_model
 from msvi.config import Config
 from msvi.data.dataset import Dataset, load_dataset
-from msvi.evaluation import versions, write_result
+from msvi.evaluation import versions
 from msvi.forecast import decode_ensemble, forecast_latents
 from msvi.training.state import init_state, make_optimizer, make_train_chunk, sample_windows
+from msvi.training.workdir import write_json
 
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
 REPEATS = flags.DEFINE_integer("repeats", 20, "Timed runs of each part, after one that is not timed.", lower_bound=1)
@@ -54,7 +55,7 @@ def main() -> None:
     result["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(format_result(result))
     if OUTPUT.value:
-        write_result(OUTPUT.value, result)
+        write_json(OUTPUT.value, result)
         print(OUTPUT.value)
 
 
@@ -71,17 +72,8 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     t, u = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
     state = init_state(elbo, optimizer, jax.random.key(0))
     params, batch = state.params, config.train.batch_windows
-    steps = 10
-    chunk = make_train_chunk(
-        elbo,
-        optimizer,
-        window=config.inference.window,
-        batch_windows=batch,
-        drift_weight=config.inference.drift_weight,
-        drift_warmup_steps=config.inference.drift_warmup_steps,
-        average_decay=config.train.average_decay,
-        capacity=steps,
-    )
+    steps = config.train.log_every
+    chunk = make_train_chunk(elbo, config.inference, config.train)
     cut = jax.jit(lambda key: sample_windows(key, t, u, config.inference.window, batch))
     times, frames = cut(jax.random.key(1))
     nodes = jnp.linspace(0, config.inference.window - 1, config.inference.num_nodes).round().astype(int)

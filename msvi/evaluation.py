@@ -17,10 +17,10 @@ from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, from_dict, load_json, to_dict
 from msvi.data.dataset import Dataset, Split, load_dataset
 from msvi.errors import InputError
-from msvi.forecast import decode_ensemble, forecast_latents
+from msvi.forecast import decode_ensemble, forecast_latents, reconstruct
 from msvi.model.multiscale import MultiscaleModel
-from msvi.training.loop import Workdir, read_history, reconstruct
 from msvi.training.state import init_state, make_optimizer
+from msvi.training.workdir import Workdir, write_json
 from msvi.types import Array, Params
 
 
@@ -69,13 +69,13 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
         "test": {name: summarize(values) for name, values in scores.items()},
     }
     paths = [os.path.join(run.path, "result.json")]
-    write_result(paths[0], result)
+    write_json(paths[0], result)
     shared = os.path.join(results_dir, config.case, f"d{config.model.micro_dim}_s{config.seed}.json")
     foreign = _other_run(shared, config)
     if foreign:
         print(f"{shared} holds another run's result ({foreign}) and is left as it is; --results=DIR writes elsewhere.")
     else:
-        write_result(shared, result)
+        write_json(shared, result)
         paths.append(shared)
     paths += draw_figures(run, model, params, dataset, config, figures_dir or os.path.join(run.path, "figures"))
     return Evaluation(result, paths)
@@ -127,15 +127,6 @@ def format_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_result(path: str, result: dict[str, Any]) -> None:
-    """Writes strict JSON, by renaming a finished file."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1, allow_nan=False)
-        file.write("\n")
-    os.replace(path + ".tmp", path)
-
-
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, and the device they were computed on."""
     packages = ("msvi", "jax", "jaxlib", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy")
@@ -168,7 +159,7 @@ def draw_figures(
     cell = int(np.argmax(encoded[0, : model.zeta_dim]))
     shown = [cell, *range(model.zeta_dim, model.latent_dim)]
     labels = [f"zeta_{cell}", *(f"eta_{i}" for i in range(config.model.micro_dim))]
-    history = read_history(run)
+    history = run.read_history()
     figures = {
         "forecast": plotting.forecast_1d(
             dataset.t, dataset.x[0], *(field[..., 0] for field in (u_true, mean, std, macro, micro))

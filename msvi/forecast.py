@@ -132,3 +132,8 @@ def forecast_field(
     path_key, noise_key = jax.random.split(key)
     z = forecast_latents(model, params, t, u0, path_key, num_members, steps_per_frame)
     return decode_ensemble(model, params, z, noise_key)
+
+
+def reconstruct(model: MultiscaleModel, params: Params, u: Array) -> Array:
+    """Encodes and decodes each frame of `u` `(time, *grid, channel)`: no dynamics, no noise, same shape."""
+    return jax.vmap(lambda frame: model.decode(params, model.encode(params, frame).mean).mean)(u)

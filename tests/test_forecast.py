@@ -133,7 +133,7 @@ def test_decoded_ensemble(model, params, spread):
     )
     up, down = jax.jit(jax.vmap(jax.vmap(lambda z: model.decode(params, z))))(sides).mean
     noise = np.exp(0.5 * np.asarray(model.decode(params, centre[0]).log_var))
-    expected_std = np.sqrt(noise**2 + 0.25 * (up - down) ** 2)
+    expected_std = np.sqrt(noise[None] ** 2 + 0.25 * (up - down) ** 2)
     assert np.all(np.abs(mean - 0.5 * (up + down)) < 5 * expected_std / np.sqrt(n))
     np.testing.assert_allclose(std, expected_std, rtol=5 / np.sqrt(2 * n))
 

@@ -16,7 +16,7 @@ def windows():
     """Times and frames of many windows; a frame's value is its trajectory and its number."""
     t = 0.5 + 0.1 * jnp.arange(NUM_FRAMES)
     label = 100 * jnp.arange(NUM_TRAJECTORIES)[:, None] + jnp.arange(NUM_FRAMES)[None]
-    u = jnp.float32(label)[..., None, None] + jnp.array([0.0, 0.25])[:, None]
+    u = jnp.float32(label)[..., None, None] + jnp.array([0.0, 0.25])[None, None, :, None]
     t, u = jax.jit(sample_windows, static_argnums=(3, 4))(jax.random.key(0), t, u, WINDOW, NUM_WINDOWS)
     return np.asarray(t), np.asarray(u)
 

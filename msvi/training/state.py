@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from msvi.errors import InputError, require_at_least, require_positive
-from msvi.inference.elbo import WindowElbo
+from msvi.inference.elbo import InferenceConfig, WindowElbo
 from msvi.types import Array, Params
 
 
@@ -85,23 +85,16 @@ def init_state(elbo: WindowElbo, optimizer: optax.GradientTransformation, key: A
 
 
 def make_train_chunk(
-    elbo: WindowElbo,
-    optimizer: optax.GradientTransformation,
-    *,
-    window: int,
-    batch_windows: int,
-    drift_weight: float,
-    drift_warmup_steps: int,
-    average_decay: float,
-    capacity: int,
+    elbo: WindowElbo, inference: InferenceConfig, train: TrainConfig
 ) -> Callable[[TrainState, Array, Array, int], tuple[TrainState, Objective]]:
     """A jitted function `(state, t, u, num_steps) -> (state, objective of each step)`.
 
-    `t` `(time,)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `capacity` steps run in one
-    compiled loop, with no word to the host in between. The number of steps is not compiled in, so that chunks of
-    any length are the same program and round the same way. The objective's arrays are `(capacity,)`, NaN beyond
-    `num_steps`. The state is donated.
+    `t` `(time,)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `train.log_every` steps
+    run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
+    chunks of any length are the same program and round the same way. The objective's arrays are `(log_every,)`, NaN
+    beyond `num_steps`. The state is donated.
     """
+    optimizer = make_optimizer(train)
 
     def objective(params, t, u, weight, key):
         terms = jax.vmap(elbo, (None, 0, 0, 0))(params, t, u, jax.random.split(key, t.shape[0]))
@@ -113,13 +106,13 @@ def make_train_chunk(
     def step(state, t, u):
         window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         # Without the barrier XLA fuses the slice into each of its consumers and cuts the window many times.
-        t, u = jax.lax.optimization_barrier(sample_windows(window_key, t, u, window, batch_windows))
-        ramp = jnp.minimum(1.0, (state.step + 1) / max(drift_warmup_steps, 1))
-        grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, drift_weight * ramp, elbo_key)
+        t, u = jax.lax.optimization_barrier(sample_windows(window_key, t, u, inference.window, train.batch_windows))
+        weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(inference.drift_warmup_steps, 1))
+        grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, weight, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets the first steps fast: its decay grows with the number of steps taken.
-        decay = jnp.minimum(average_decay, (1.0 + state.step) / (10.0 + state.step))
+        decay = jnp.minimum(train.average_decay, (1.0 + state.step) / (10.0 + state.step))
         average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
         return TrainState(params, average, opt_state, state.step + 1, state.key), info
 
@@ -130,7 +123,7 @@ def make_train_chunk(
             state, info = step(state, t, u)
             return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
 
-        history = Objective(*(jnp.full(capacity, jnp.nan) for _ in Objective._fields))
+        history = Objective(*(jnp.full(train.log_every, jnp.nan) for _ in Objective._fields))
         return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
     return train_chunk
