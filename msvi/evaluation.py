@@ -24,6 +24,21 @@ from msvi.training.workdir import Workdir, write_json
 from msvi.types import Array, Params
 
 
+class Scores(NamedTuple):
+    """Errors of each trajectory of a split, `(trajectory,)` each, under the names of the result file.
+
+    `*_clean` are against the noise-free truth, the others against the observation; `reconstruction_nrmse` is
+    encode–decode of every frame without dynamics; `noise_floor` the NRMSE of the truth itself.
+    """
+
+    nrmse: np.ndarray
+    nrmse_clean: np.ndarray
+    rel_l2: np.ndarray
+    rel_l2_clean: np.ndarray
+    reconstruction_nrmse: np.ndarray
+    noise_floor: np.ndarray
+
+
 class Evaluation(NamedTuple):
     """What `evaluate` returns: the result as written, and the paths of everything written."""
 
@@ -54,6 +69,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     params = state.average["model"]
 
     scores = score_split(model, params, dataset.t, dataset.test, config)
+    seconds = time.monotonic() - began
     result = {
         "case": config.case,
         "micro_dim": config.model.micro_dim,
@@ -61,12 +77,12 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
         "steps": config.train.steps,
         "best_step": int(state.step),
         "train_seconds": _train_seconds(run, template, record),
-        "evaluate_seconds": time.monotonic() - began,
+        "evaluate_seconds": seconds,
         "versions": versions(),
         "config": to_dict(config),
         "data": {name: len(getattr(dataset, name).u) for name in ("train", "val", "test")},
         "val": {"nrmse": record["val_nrmse"], "reconstruction_nrmse": record["val_reconstruction"]},
-        "test": {name: summarize(values) for name, values in scores.items()},
+        "test": {name: summarize(values) for name, values in scores._asdict().items()},
     }
     paths = [os.path.join(run.path, "result.json")]
     write_json(paths[0], result)
@@ -81,29 +97,27 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     return Evaluation(result, paths)
 
 
-def score_split(model: MultiscaleModel, params: Params, t: Array, split: Split, config: Config) -> dict[str, Any]:
-    """Errors of each trajectory of a split, `(trajectory,)` by name, as in the result file.
+def score_split(model: MultiscaleModel, params: Params, t: Array, split: Split, config: Config) -> Scores:
+    """Forecasts every trajectory of a split from its first frame and scores it.
 
-    The forecast's estimate `ybar` is the mean of `num_members` decoded and sampled members. `*_clean` compares
-    with the noise-free truth; `reconstruction_nrmse` is encode–decode without dynamics; `noise_floor` the error of
-    the truth itself against the observation. Trajectories are forecast with the keys 0, 1, 2, ...
+    The estimate is the mean of `num_members` decoded and sampled members; trajectory `i` uses the random key `i`.
     """
 
     @jax.jit
     def score(u, u_true, key):
         mean, _, _ = _forecast(model, params, t, u, key, config)
-        return {
-            "nrmse": metrics.nrmse(mean, u),
-            "nrmse_clean": metrics.nrmse(mean, u_true),
-            "rel_l2": metrics.relative_l2(mean, u),
-            "rel_l2_clean": metrics.relative_l2(mean, u_true),
-            "reconstruction_nrmse": metrics.nrmse(reconstruct(model, params, u), u),
-            "noise_floor": metrics.nrmse(u_true, u),
-        }
+        return Scores(
+            nrmse=metrics.nrmse(mean, u),
+            nrmse_clean=metrics.nrmse(mean, u_true),
+            rel_l2=metrics.relative_l2(mean, u),
+            rel_l2_clean=metrics.relative_l2(mean, u_true),
+            reconstruction_nrmse=metrics.nrmse(reconstruct(model, params, u), u),
+            noise_floor=metrics.nrmse(u_true, u),
+        )
 
     t = jnp.asarray(t, jnp.float32)
     scores = [score(u, u_true, jax.random.key(i)) for i, (u, u_true) in enumerate(zip(*split, strict=True))]
-    return {name: np.array([float(s[name]) for s in scores]) for name in scores[0]}
+    return Scores(*(np.array(values, np.float64) for values in zip(*scores, strict=True)))
 
 
 def summarize(values: np.ndarray) -> dict[str, Any]:

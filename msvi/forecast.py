@@ -50,7 +50,7 @@ def solve_sde(drift: Callable, log_q: Array, t: Array, z0: Array, key: Array, st
       `(time, latent_dim)`.
     """
     fraction = jnp.arange(steps_per_frame) / steps_per_frame
-    steps = jnp.append((t[:-1, None] + jnp.diff(t)[:, None] * fraction).ravel(), t[-1])
+    steps = jnp.append((t[:-1, None] + jnp.diff(t)[:, None] * fraction[None]).ravel(), t[-1])
     path = diffrax.UnsafeBrownianPath(z0.shape, key)
     deviation = lineax.DiagonalLinearOperator(jnp.exp(0.5 * log_q))
     solution = diffrax.diffeqsolve(

@@ -8,6 +8,11 @@ from msvi.data.burgers_1d import Burgers1D
 from msvi.data.dataset import DataConfig
 from msvi.model.multiscale import ModelConfig, MultiscaleModel
 
+# Most of the time of small tests is compilation, and XLA's optimisations are most of that: half the time without.
+jax.config.update("jax_disable_most_optimizations", True)
+# Shapes that differ in rank and are broadcast all the same are a mistake more often than not.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
 
 @pytest.fixture
 def data_config(tmp_path):

@@ -11,6 +11,11 @@ import pytest
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import MacroDrift
 
+encode, decode, decode_parts, drift = (
+    jax.jit(method, static_argnums=0)
+    for method in (MultiscaleModel.encode, MultiscaleModel.decode, MultiscaleModel.decode_parts, MultiscaleModel.drift)
+)
+
 
 def draw_z(model, seed=0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(model.latent_dim), jnp.float32)
@@ -22,14 +27,14 @@ def draw_u(model, seed=1):
 
 def bare_g(model, params, z):
     """`g(eta)` in the units of `u`: the microscale part when the micro expert alone is certain."""
-    return model.decode_parts(params | {"micro_log_var": jnp.full(model.field_shape, -60.0)}, z)[1]
+    return decode_parts(model, params | {"micro_log_var": jnp.full(model.field_shape, -60.0)}, z)[1]
 
 
 def test_decoder_is_the_product_of_its_experts(model, params):
     """Moments of the two densities multiplied on a grid of 20,001 values, at every point; float32 parameters."""
     z = draw_z(model)
-    decoded = model.decode(params, z)
-    macro = np.asarray(model.decode_parts(params, z)[0], np.float64)[:, 0]
+    decoded = decode(model, params, z)
+    macro = np.asarray(decode_parts(model, params, z)[0], np.float64)[:, 0]
     micro = macro + np.asarray(bare_g(model, params, z), np.float64)[:, 0]
     scale = model.field_scale
     macro_var, micro_var = (
@@ -50,19 +55,19 @@ def test_certain_experts_win(model, params):
     """Where one expert's variance vanishes the decoder is that expert, and the parts follow."""
     z = draw_z(model)
     sure = jnp.full(model.field_shape, -20.0)
-    lifted, _ = model.decode_parts(params, z)
-    macro_wins = model.decode(params | {"macro_log_var": sure}, z)
+    lifted, _ = decode_parts(model, params, z)
+    macro_wins = decode(model, params | {"macro_log_var": sure}, z)
     np.testing.assert_allclose(macro_wins.mean, lifted, atol=1e-6)
     np.testing.assert_allclose(macro_wins.log_var, -20.0 + 2 * np.log(model.field_scale), rtol=1e-5)
-    micro_wins = model.decode(params | {"micro_log_var": sure}, z)
+    micro_wins = decode(model, params | {"micro_log_var": sure}, z)
     np.testing.assert_allclose(micro_wins.mean, lifted + bare_g(model, params, z), atol=1e-6)
 
 
 def test_parts_sum_to_the_mean(model, params):
     """Macroscale plus microscale part is the decoder's mean; the macroscale part is the lift of `zeta`."""
     z = draw_z(model)
-    macro, micro = model.decode_parts(params, z)
-    np.testing.assert_allclose(macro + micro, model.decode(params, z).mean, atol=1e-7)
+    macro, micro = decode_parts(model, params, z)
+    np.testing.assert_allclose(macro + micro, decode(model, params, z).mean, atol=1e-7)
     zeta, _ = model.split(z)
     lifted = model.filter.lift(params["kernel"], zeta) * model.field_scale * model.filter.gain
     np.testing.assert_allclose(macro, lifted, atol=1e-7)
@@ -71,7 +76,7 @@ def test_parts_sum_to_the_mean(model, params):
 def test_encoder_restricts(model, params):
     """`zeta` is the restriction in units of `field_scale` and gain; the variance is the parameter."""
     u = draw_u(model)
-    encoded = model.encode(params, u)
+    encoded = encode(model, params, u)
     zeta, eta = model.split(encoded.mean)
     np.testing.assert_allclose(
         zeta, model.filter.restrict(params["kernel"], u) / (model.field_scale * model.filter.gain), rtol=1e-5
@@ -90,7 +95,7 @@ def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
     params = params | {"kernel": jnp.asarray(block)}
     u = draw_u(model)
     smooth = 0.1 * jnp.repeat(jax.random.normal(jax.random.key(2), model.zeta_shape), s, axis=0)
-    before, after = (model.split(model.encode(params, field).mean) for field in (u, u + smooth))
+    before, after = (model.split(encode(model, params, field).mean) for field in (u, u + smooth))
     np.testing.assert_allclose(after[1], before[1], atol=1e-5)
     assert np.abs(after[0] - before[0]).min() > 1e-3
 
@@ -99,9 +104,9 @@ def test_constant_field_survives_encoder_and_decoder(model_config):
     """A fresh model on one unit of `field_scale`: `zeta` is of order one and the macro part gives the field back."""
     model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=0), (40,), 1, ("periodic",), 0.1)
     params = jax.jit(model.init)(jax.random.key(0))
-    z = model.encode(params, jnp.full(model.field_shape, 0.1)).mean
+    z = encode(model, params, jnp.full(model.field_shape, 0.1)).mean
     np.testing.assert_allclose(z, 1.0, rtol=1e-5)
-    np.testing.assert_allclose(model.decode(params, z).mean, 0.1, rtol=0.06)  # ripple of the kernel cut at 2 s
+    np.testing.assert_allclose(decode(model, params, z).mean, 0.1, rtol=0.06)  # ripple of the kernel cut at 2 s
 
 
 @pytest.mark.parametrize("field_scale", [0.1, 10.0])
@@ -109,9 +114,9 @@ def test_units_of_the_field_do_not_matter(model, params, field_scale):
     """The same field in other units has the same latents, and is decoded in those units."""
     other = dataclasses.replace(model, field_scale=field_scale)
     u = 10 * draw_u(model)
-    z = model.encode(params, model.field_scale * u).mean
-    np.testing.assert_allclose(other.encode(params, field_scale * u).mean, z, rtol=1e-5, atol=1e-6)
-    here, there = model.decode(params, z), other.decode(params, z)
+    z = encode(model, params, model.field_scale * u).mean
+    np.testing.assert_allclose(encode(other, params, field_scale * u).mean, z, rtol=1e-5, atol=1e-6)
+    here, there = decode(model, params, z), decode(other, params, z)
     np.testing.assert_allclose(there.mean / field_scale, here.mean / model.field_scale, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
         there.log_var - 2 * np.log(field_scale), here.log_var - 2 * np.log(model.field_scale), rtol=1e-5, atol=1e-6
@@ -131,9 +136,9 @@ def test_every_micro_dim_builds(model_config, micro_dim):
         decoded, parts = model.decode(params, encoded.mean), model.decode_parts(params, encoded.mean)
         return params, encoded, decoded, parts, model.drift(params, jnp.array(0.3), encoded.mean)
 
-    params, encoded, decoded, (macro, micro), drift = everything(jax.random.key(0), draw_u(model))
-    assert encoded.mean.shape == drift.shape == model.log_q(params).shape == (5 + micro_dim,)
-    for value in jax.tree.leaves((encoded, decoded, drift)):
+    params, encoded, decoded, (macro, micro), rate = everything(jax.random.key(0), draw_u(model))
+    assert encoded.mean.shape == rate.shape == model.log_q(params).shape == (5 + micro_dim,)
+    for value in jax.tree.leaves((encoded, decoded, rate)):
         assert np.isfinite(value).all()
     if micro_dim == 0:
         assert not any(name.startswith(("micro", "encoder", "decoder")) for name in params)
@@ -144,7 +149,7 @@ def test_every_micro_dim_builds(model_config, micro_dim):
 
 def test_macroscale_drift_is_local(model, params):
     """Jacobian of the rate of cell `c` to cell `c'`: exactly zero unless they are neighbours on the ring of 5."""
-    jacobian = jax.jit(jax.jacobian(lambda z: model.drift(params, jnp.array(0.3), z)))(draw_z(model))
+    jacobian = jax.jit(jax.jacobian(lambda z: drift(model, params, jnp.array(0.3), z)))(draw_z(model))
     assert jacobian.shape == (7, 7)
     for c, other in itertools.product(range(5), repeat=2):
         near = min((c - other) % 5, (other - c) % 5) <= 1
@@ -157,9 +162,9 @@ def test_macroscale_drift_is_the_same_in_every_cell(model, params):
     """Rolling `zeta` rolls its rate, `eta` fixed; the same network on the same numbers."""
     z = draw_z(model)
     zeta, eta = model.split(z)
-    rate, _ = model.split(model.drift(params, jnp.array(0.3), z))
+    rate, _ = model.split(drift(model, params, jnp.array(0.3), z))
     rolled = jnp.concatenate([jnp.roll(zeta, 2, axis=0).ravel(), eta])
-    rate_of_rolled, _ = model.split(model.drift(params, jnp.array(0.3), rolled))
+    rate_of_rolled, _ = model.split(drift(model, params, jnp.array(0.3), rolled))
     np.testing.assert_allclose(rate_of_rolled, jnp.roll(rate, 2, axis=0), atol=1e-6)
     assert np.ptp(np.asarray(rate)) > 1e-3
 
@@ -167,7 +172,7 @@ def test_macroscale_drift_is_the_same_in_every_cell(model, params):
 def test_time_enters_the_microscale_alone(model, params):
     """The macroscale rate does not depend on time, the microscale rate has period 2 pi in it."""
     z = draw_z(model)
-    rates = [model.split(model.drift(params, jnp.array(t), z)) for t in (0.3, 1.5, 0.3 + 2 * np.pi)]
+    rates = [model.split(drift(model, params, jnp.array(t), z)) for t in (0.3, 1.5, 0.3 + 2 * np.pi)]
     np.testing.assert_array_equal(rates[0][0], rates[1][0])
     assert np.abs(rates[0][1] - rates[1][1]).max() > 1e-3
     np.testing.assert_allclose(rates[0][1], rates[2][1], atol=1e-5)
@@ -177,7 +182,7 @@ def test_drift_scale_is_a_unit(model, params):
     """Twice the scale, twice the rate: a power of two, the same bits."""
     doubled = dataclasses.replace(model, config=dataclasses.replace(model.config, drift_scale=2.0))
     z, t = draw_z(model), jnp.array(0.3)
-    np.testing.assert_array_equal(doubled.drift(params, t, z), 2 * model.drift(params, t, z))
+    np.testing.assert_array_equal(drift(doubled, params, t, z), 2 * drift(model, params, t, z))
 
 
 @pytest.mark.parametrize("boundary", [("periodic", "periodic"), ("edge", "edge"), ("periodic", "edge")])
@@ -213,7 +218,7 @@ def test_initial_values_are_the_configured_ones(model_config):
     )
     model = MultiscaleModel(config, (40,), 1, ("periodic",), 0.1)
     params = jax.jit(model.init)(jax.random.key(0))
-    np.testing.assert_array_equal(model.encode(params, jnp.zeros(model.field_shape)).log_var, -5.0)
+    np.testing.assert_array_equal(encode(model, params, jnp.zeros(model.field_shape)).log_var, -5.0)
     np.testing.assert_array_equal(model.log_q(params), -3.0)
-    decoded = model.decode(params, draw_z(model))
+    decoded = decode(model, params, draw_z(model))
     np.testing.assert_allclose(np.exp(decoded.log_var), 0.01 / (np.exp(1) + np.exp(2)), rtol=1e-5)

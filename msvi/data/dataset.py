@@ -147,7 +147,7 @@ def _generate(config) -> dict[str, np.ndarray]:
 
 def _read(path: str, expected: str) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("parameters", "u", "u_true")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(

@@ -92,9 +92,9 @@ def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array) -
     Returns:
       `(time,)`.
     """
-    gain = 0.5 * (jnp.exp(log_q - marginals.log_var) - marginals.log_var_dot)
+    gain = 0.5 * (jnp.exp(log_q[None] - marginals.log_var) - marginals.log_var_dot)
     residual = gain * (marginals.mean - z) + marginals.mean_dot - drift
-    return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q), axis=-1)
+    return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q)[None], axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,14 +28,14 @@ class Marginals(NamedTuple):
 
 
 class Warp(nn.Module):
-    """Monotone where it matters: `w(tau) = tau + MLP(tau)` on the rescaled time `tau` in [-1, 1]."""
+    """`w(tau) = tau + MLP(tau)` on the rescaled time `tau` in [-1, 1]; only its differences matter."""
 
     width: int = 16
 
     @nn.compact
     def __call__(self, tau: Array) -> Array:
         hidden = nn.tanh(nn.Dense(self.width)(tau[..., None]))
-        return tau + nn.Dense(1, kernel_init=nn.initializers.zeros)(hidden)[..., 0]
+        return tau + nn.Dense(1, use_bias=False, kernel_init=nn.initializers.zeros)(hidden)[..., 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class GaussianProcessPosterior:
             return Warp().apply(params["warp"], (time - first) / half - 1.0)
 
         def kernel(time):
-            distance = (warp(time)[:, None] - warp(nodes)) * jnp.exp(-params["log_length"])
+            distance = (warp(time)[:, None] - warp(nodes)[None]) * jnp.exp(-params["log_length"])
             return jnp.exp(-0.5 * distance**2)
 
         # The floor keeps the Cholesky factor of a smooth kernel finite in single precision.
@@ -97,7 +97,7 @@ class GaussianProcessPosterior:
         weights, weights_dot = self.weights(params, nodes, t)
 
         def interpolate(values):
-            level = values.mean(axis=0)
+            level = values.mean(axis=0, keepdims=True)
             return level + weights @ (values - level), weights_dot @ (values - level)
 
         (mean, mean_dot), (log_var, log_var_dot) = interpolate(encoded.mean), interpolate(encoded.log_var)
