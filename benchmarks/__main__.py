@@ -70,7 +70,7 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     model = build_model(config, dataset)
     elbo, optimizer = build_elbo(config, model), make_optimizer(config.train)
     t, u = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
-    state = init_state(elbo, optimizer, jax.random.key(0))
+    state = init_state(elbo, config.train, jax.random.key(0))
     params, batch = state.params, config.train.batch_windows
     steps = config.train.log_every
     chunk = make_train_chunk(elbo, config.inference, config.train)

@@ -19,7 +19,7 @@ from msvi.data.dataset import Dataset, Split, load_dataset
 from msvi.errors import InputError
 from msvi.forecast import decode_ensemble, forecast_latents, reconstruct
 from msvi.model.multiscale import MultiscaleModel
-from msvi.training.state import init_state, make_optimizer
+from msvi.training.state import init_state
 from msvi.training.workdir import Workdir, write_json
 from msvi.types import Array, Params
 
@@ -64,7 +64,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
         raise InputError(f"{run.path} has no checkpoint yet; train it to its first validation.")
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
-    template = init_state(build_elbo(config, model), make_optimizer(config.train), jax.random.key(config.seed))
+    template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
     state, record = run.best.restore(template)
     params = state.average["model"]
 

@@ -12,6 +12,19 @@ from msvi.errors import InputError
 # Published errors, NRMSE of one seed on one test trajectory, by case and micro_dim (Ilersich & Nair).
 PUBLISHED = {"burgers_1d": {0: 0.105, 1: 0.024, 2: 0.021, 3: 0.028, 4: 0.028, 5: 0.011}}
 
+_COLUMNS = (
+    "case",
+    "micro_dim",
+    "seed",
+    "steps",
+    "training",
+    "NRMSE median",
+    "mean ± sd",
+    "worst",
+    "reconstruction",
+    "noise floor",
+    "published",
+)
 _BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -27,9 +40,8 @@ def load_results(directory: str) -> list[dict[str, Any]]:
 def markdown_table(results: list[dict[str, Any]]) -> str:
     """One row per run: NRMSE over the test trajectories, its parts, the published value, and what it cost."""
     lines = [
-        "| case | micro_dim | seed | steps | training | NRMSE median | mean ± sd | worst | reconstruction | noise floor "
-        "| published |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| " + " | ".join(_COLUMNS) + " |",
+        "|---" * len(_COLUMNS) + "|",
     ]
     for r in results:
         nrmse = r["test"]["nrmse"]

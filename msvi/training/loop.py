@@ -19,7 +19,7 @@ from msvi.errors import InputError
 from msvi.forecast import forecast_field, reconstruct
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
-from msvi.training.state import Objective, TrainState, init_state, make_optimizer, make_train_chunk
+from msvi.training.state import Objective, TrainState, init_state, make_train_chunk
 from msvi.training.workdir import Workdir
 
 
@@ -42,7 +42,7 @@ def train(config: Config, workdir: str) -> TrainState:
     run.check(config)
     dataset = load_dataset(config.case, config.data)
     elbo = build_elbo(config, build_model(config, dataset))
-    state = init_state(elbo, make_optimizer(config.train), jax.random.key(config.seed))
+    state = init_state(elbo, config.train, jax.random.key(config.seed))
     best, train_seconds = float("inf"), 0.0
     if run.latest.latest_step() is not None:
         state, record = run.latest.restore(state)

@@ -76,14 +76,14 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.adam(schedule)
 
 
-def init_state(elbo: WindowElbo, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+def init_state(elbo: WindowElbo, train: TrainConfig, key: Array) -> TrainState:
     """State at step 0."""
 
     @jax.jit  # one program instead of one for each initial array
     def init(key):
         model_key, posterior_key, root = jax.random.split(key, 3)
         params = {"model": elbo.model.init(model_key), "posterior": elbo.posterior.init(posterior_key)}
-        return TrainState(params, params, optimizer.init(params), jnp.zeros((), jnp.int32), root)
+        return TrainState(params, params, make_optimizer(train).init(params), jnp.zeros((), jnp.int32), root)
 
     return init(key)
 
