@@ -34,12 +34,12 @@ class InferenceConfig:
     """
 
     window: int = 128
-    num_nodes: int = 32
-    num_scored: int = 32
-    num_quadrature: int = 32
+    num_nodes: int = 8
+    num_scored: int = 4
+    num_quadrature: int = 16
     init_length: float = 0.3
     init_noise: float = 1e-3
-    drift_weight: float = 1.0
+    drift_weight: float = 16.0
     drift_warmup_steps: int = 2000
 
     def __post_init__(self):

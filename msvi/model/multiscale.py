@@ -39,10 +39,10 @@ class ModelConfig:
     n_sigma: int = 3
     stencil_radius: int = 2
     macro_hidden: tuple[int, ...] = (128, 128)
-    micro_hidden: tuple[int, ...] = (128, 512, 128)
-    encoder_hidden: tuple[int, ...] = (256, 256)
-    decoder_hidden: tuple[int, ...] = (256, 256)
-    micro_clock: bool = True
+    micro_hidden: tuple[int, ...] = (128, 128)
+    encoder_hidden: tuple[int, ...] = (128, 128)
+    decoder_hidden: tuple[int, ...] = (128, 128)
+    micro_clock: bool = False
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
     init_log_q: float = -4.0

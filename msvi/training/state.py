@@ -27,11 +27,11 @@ class TrainConfig:
       eval_every: steps between two validation forecasts, each followed by a checkpoint.
     """
 
-    steps: int = 30000
-    learning_rate: float = 1e-3
+    steps: int = 40_000
+    learning_rate: float = 2e-3
     decay_rate: float = 0.9
     decay_steps: int = 1000
-    batch_windows: int = 1
+    batch_windows: int = 8
     average_decay: float = 0.999
     log_every: int = 100
     eval_every: int = 1000
