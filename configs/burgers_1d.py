@@ -12,7 +12,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """
     config = ml_collections.ConfigDict(to_dict(Config(case="burgers_1d")))
     if variant == "published":
-        # One 128-frame window per step, all its frames encoded and scored, 500 epochs of 64 windows. The paper's encoder
+        # One 128-frame window per step, all frames encoded and scored, 500 epochs of 64 windows. The paper's encoder
         # and decoder are convolutional and its quadrature points fixed; its residual weight is 16 in our units.
         config.model.micro_clock = True
         config.model.micro_hidden = (128, 512, 128)

@@ -26,7 +26,7 @@ def read_config() -> Config:
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; what a user can mend ends in one line and status 2."""
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)  # orbax tells much that is no concern of the user
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -53,18 +53,21 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return FLAGS(argv)
     except flags.Error as error:
-        raise InputError(" ".join(str(error).split())) from None
+        # An exception inside the configuration file arrives as the text of its traceback; the last line says why.
+        raise InputError(str(error).strip().splitlines()[-1]) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(_explain(argv, error)) from None
 
 
 def _explain(argv: list[str], error: Exception) -> str:
     """Names the override that does not fit: `ml_collections` reports it by its last part alone."""
+    if FLAGS["config"].value is None:
+        return " ".join(str(error).split())
     for argument in argv[1:]:
         name = argument.lstrip("-").partition("=")[0]
         if not name.startswith("config."):
             continue
-        group = FLAGS.config
+        group = FLAGS["config"].value
         for part in name.split(".")[1:]:
             if not hasattr(group, "keys") or part not in group:
                 known = ", ".join(sorted(group.keys())) if hasattr(group, "keys") else "no fields"

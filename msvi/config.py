@@ -15,6 +15,7 @@ from msvi.data.dataset import EQUATIONS, DataConfig
 from msvi.errors import InputError, require_at_least
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
+from msvi.model.filter import MacroFilter
 from msvi.model.multiscale import ModelConfig
 from msvi.training.state import TrainConfig
 
@@ -39,7 +40,9 @@ class Config:
 
     def __post_init__(self):
         require_at_least(self, "config", seed=0)
-        frames = self.data.equation.num_frames
+        equation, frames = self.data.equation, self.data.equation.num_frames
+        # Refuses a mesh that does not fit before any data is generated.
+        MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
         if self.inference.window > frames:
             raise InputError(
                 f"`inference.window` needs at most as many frames as a trajectory has, got a window of "

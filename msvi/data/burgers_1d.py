@@ -43,6 +43,11 @@ class Burgers1D:
         return ("periodic",)
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        """Points per axis."""
+        return (self.num_points,)
+
+    @property
     def x(self) -> np.ndarray:
         """Grid points, `(num_points,)`."""
         return np.arange(self.num_points) / self.num_points

@@ -25,20 +25,22 @@ class CheckpointStore:
 
     def __init__(self, directory: str, keep: int):
         self._directory = os.path.abspath(directory)
-        self._options = ocp.CheckpointManagerOptions(
+        self._writing = ocp.CheckpointManagerOptions(
             max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
+        # A reader must not tidy up: what looks like a leftover may be a save in progress.
+        self._reading = ocp.CheckpointManagerOptions(read_only=True)
 
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, None where there is none."""
         if not os.path.isdir(self._directory):
             return None
-        with self._manager() as manager:
+        with self._manager(self._reading) as manager:
             return manager.latest_step()
 
     def save(self, state: TrainState, record: dict[str, Any]) -> None:
         """Saves `state` under its step, with a JSON record beside it; a checkpoint of that step stays as it is."""
-        with self._manager() as manager:
+        with self._manager(self._writing) as manager:
             manager.save(
                 int(state.step),
                 args=ocp.args.Composite(state=ocp.args.StandardSave(_to_host(state)), record=ocp.args.JsonSave(record)),
@@ -56,7 +58,7 @@ class CheckpointStore:
         step = self.latest_step()
         if step is None:
             raise InputError(f"Expected a checkpoint in {self._directory}, found none; train this workdir first.")
-        with self._manager() as manager:
+        with self._manager(self._reading) as manager:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(_to_host(template)), record=ocp.args.JsonRestore())
             try:
                 restored = manager.restore(step, args=args)
@@ -69,8 +71,8 @@ class CheckpointStore:
         state = jax.tree.map(jax.numpy.asarray, restored.state)
         return state._replace(key=jax.random.wrap_key_data(state.key)), restored.record
 
-    def _manager(self) -> ocp.CheckpointManager:
-        return ocp.CheckpointManager(self._directory, options=self._options)
+    def _manager(self, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(self._directory, options=options)
 
 
 def _to_host(state: TrainState) -> TrainState:

@@ -1,0 +1,161 @@
+"""Plugin of the outer layers' tests: one smoke training that they share, and one cache of compiled programs.
+
+Compiling is nearly all of what these tests cost, so a program compiled once is loaded by every later run of the
+session, in this process and, through the environment, in those it starts. The programs are the optimised ones that
+users run: only there could two programs that should round alike round differently.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from msvi.config import Config, from_dict
+from msvi.training import loop
+from msvi.training.state import TrainState
+from msvi.training.workdir import Workdir
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG_FILE = ROOT / "configs" / "burgers_1d.py"
+
+# `min_compile_time`: the many tiny programs are faster compiled than looked up.
+_COMPILATION = {
+    "jax_compilation_cache_dir": None,
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+    "jax_disable_most_optimizations": False,
+    "jax_numpy_rank_promotion": "raise",
+}
+
+
+class SmokeRun(NamedTuple):
+    """A finished training: its configuration, its folder, the state it ended with and what it printed."""
+
+    config: Config
+    path: str
+    state: TrainState
+
+
+def load_module(path):
+    """The module of a configuration file."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def change(config, name, **values):
+    """`config` with other fields in the group called `name`."""
+    return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **values)})
+
+
+def assert_same_state(state, expected):
+    """Every leaf identical to the bit, the random key among them."""
+    state, expected = (s._replace(key=jax.random.key_data(s.key)) for s in (state, expected))
+    assert jax.tree.structure(state) == jax.tree.structure(expected)
+    for (path, a), b in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype, jax.tree_util.keystr(path)
+        np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path), strict=True)
+
+
+def assert_same_run(path, expected: SmokeRun):
+    """Both checkpoints, what stands beside them (but for wall times) and the history, all as in `expected`."""
+    run, reference = Workdir(str(path)), Workdir(expected.path)
+    for name in ("latest", "best"):
+        state, record = getattr(run, name).restore(expected.state)
+        reference_state, reference_record = getattr(reference, name).restore(expected.state)
+        assert_same_state(state, reference_state)
+        assert record.keys() == reference_record.keys()
+        assert {**record, "train_seconds": 0} == {**reference_record, "train_seconds": 0}
+    assert pathlib.Path(run.history).read_text() == pathlib.Path(reference.history).read_text()
+
+
+def snapshot(path):
+    """Everything below a folder: when it was last written, and what it holds."""
+    paths = [pathlib.Path(path), *sorted(pathlib.Path(path).rglob("*"))]
+    return {
+        str(p): (p.stat().st_mtime_ns, hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else None)
+        for p in paths
+    }
+
+
+def run_python(*arguments, environment, cwd):
+    """A Python process in another folder than the repository."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=os.environ | environment, cwd=cwd, capture_output=True, text=True, timeout=600)
+
+
+@contextlib.contextmanager
+def _settings(values):
+    before = {name: getattr(jax.config, name) for name in values}
+    try:
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="session")
+def compilation(tmp_path_factory):
+    """How the outer layers' programs are compiled."""
+    return _COMPILATION | {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs"))}
+
+
+@pytest.fixture
+def programs(compilation):
+    """The test compiles as users do, and what it compiles is kept for the others."""
+    with _settings(compilation):
+        yield
+
+
+@pytest.fixture(scope="session")
+def environment(compilation):
+    """Environment variables with which a process compiles like this one."""
+    return {name.upper(): str(value) for name, value in compilation.items()}
+
+
+@pytest.fixture(scope="session")
+def smoke_config(tmp_path_factory):
+    """The smoke variant of the Burgers configuration with a data cache of the session's own."""
+    values = load_module(CONFIG_FILE).get_config("smoke").to_dict()
+    values["data"]["cache_dir"] = str(tmp_path_factory.mktemp("data"))
+    return from_dict(values)
+
+
+@pytest.fixture(scope="session")
+def smoke_run(smoke_config, compilation, tmp_path_factory):
+    """An uninterrupted training; nothing may be written into its folder."""
+    path = str(tmp_path_factory.mktemp("smoke") / "run")
+    with _settings(compilation):
+        state = loop.train(smoke_config, path)
+    return SmokeRun(smoke_config, path, state)
+
+
+@pytest.fixture(scope="session")
+def half_run(smoke_config, compilation, tmp_path_factory):
+    """The same training stopped after the first of its two checkpoints; nothing may be written into its folder."""
+    path = str(tmp_path_factory.mktemp("half") / "run")
+    config = change(smoke_config, "train", steps=20)
+    with _settings(compilation):
+        state = loop.train(config, path)
+    return SmokeRun(config, path, state)
+
+
+@pytest.fixture
+def half_copy(half_run, tmp_path):
+    """A copy of the half-finished run's folder to go on in."""
+    return shutil.copytree(half_run.path, tmp_path / "run")
