@@ -3,6 +3,8 @@
 Compiling is nearly all of what these tests cost, so a program compiled once is loaded by every later run of the
 session, in this process and, through the environment, in those it starts. The programs are the optimised ones that
 users run: only there could two programs that should round alike round differently.
+
+PYTEST_DONT_REWRITE: the tests import this module before pytest loads it as a plugin.
 """
 
 import contextlib
@@ -34,7 +36,6 @@ _COMPILATION = {
     "jax_compilation_cache_dir": None,
     "jax_persistent_cache_min_compile_time_secs": 0.1,
     "jax_disable_most_optimizations": False,
-    "jax_numpy_rank_promotion": "raise",
 }
 
 
@@ -97,7 +98,7 @@ def run_python(*arguments, environment, cwd):
 
 @contextlib.contextmanager
 def _settings(values):
-    before = {name: getattr(jax.config, name) for name in values}
+    before = {name: jax.config.values[name] for name in values}
     try:
         for name, value in values.items():
             jax.config.update(name, value)

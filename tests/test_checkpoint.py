@@ -57,7 +57,7 @@ def test_restored_leaves_belong_to_jax(tmp_path):
     store = CheckpointStore(str(tmp_path / "store"), keep=1)
     store.save(make_state(), {})
     for leaf in jax.tree.leaves(store.restore(make_state())[0]):
-        assert isinstance(leaf, jax.Array) and not leaf.weak_type
+        assert isinstance(leaf, jax.Array) and not jax.typeof(leaf).weak_type
 
 
 def test_keeps_the_newest(tmp_path):

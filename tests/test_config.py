@@ -1,0 +1,276 @@
+"""Configurations: every variant builds, plain data and JSON give it back, and what cannot be used is refused."""
+
+import copy
+import dataclasses
+import json
+import re
+
+import pytest
+from smoke import ROOT, change, load_module
+
+from msvi.config import Config, differences, from_dict, load_json, to_dict
+from msvi.errors import InputError
+
+FILES = sorted((ROOT / "configs").glob("*.py"))
+
+
+def variants():
+    """Every (file, variant), found in the text of the files so that a new one cannot be forgotten here."""
+    return [
+        pytest.param(path, variant, id=f"{path.stem}:{variant}")
+        for path in FILES
+        for variant in ["default", *re.findall(r'variant == "(\w+)"', path.read_text())]
+    ]
+
+
+def with_value(name, value):
+    """The default configuration as plain data with one field, `group.field`, set or added."""
+    values = copy.deepcopy(to_dict(Config()))
+    *groups, field = name.split(".")
+    target = values
+    for group in groups:
+        target = target[group]
+    target[field] = value
+    return values
+
+
+def refusal(name, value):
+    """The message with which that value is refused, checked to be one line without Python in it."""
+    with pytest.raises(InputError) as error:
+        from_dict(with_value(name, value))
+    text = str(error.value)
+    assert "\n" not in text and "<class" not in text and text.endswith((".", "?"))
+    return text
+
+
+@pytest.mark.parametrize(("path", "variant"), variants())
+def test_every_variant_builds(path, variant):
+    """Every variant of every file in configs/ is a valid configuration, the same after a trip through JSON."""
+    config = from_dict(load_module(path).get_config(variant).to_dict())
+    assert config.case == path.stem
+    text = json.dumps(to_dict(config), allow_nan=False)
+    again = from_dict(json.loads(text))
+    assert again == config and hash(again) == hash(config)
+    assert json.dumps(to_dict(again)) == text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_variants_are_what_they_say(path):
+    """The default is the library's own, every variant changes something, and an unknown one is refused by name."""
+    module = load_module(path)
+    assert from_dict(module.get_config().to_dict()) == Config(case=path.stem)
+    found = [variant for case in variants() if case.values[0] == path for variant in case.values[1:]]
+    assert {"default", "published", "smoke"} <= set(found)
+    for variant in found[1:]:
+        assert differences(Config(case=path.stem), from_dict(module.get_config(variant).to_dict())), variant
+    with pytest.raises(ValueError, match=f"{', '.join(found[:-1])} or {found[-1]}, got 'smok'"):
+        module.get_config("smok")
+
+
+def test_published_recipe():
+    """The numbers of the published recipe that the paper gives: they are compared with, so they must not drift."""
+    config = from_dict(load_module(ROOT / "configs" / "burgers_1d.py").get_config("published").to_dict())
+    assert config.train.steps == 500 * 64 and config.train.batch_windows == 1
+    assert (config.train.learning_rate, config.train.decay_rate, config.train.decay_steps) == (1e-3, 0.9, 1000)
+    assert config.train.average_decay == 0
+    inference = config.inference
+    assert (inference.window, inference.num_nodes, inference.num_scored, inference.num_quadrature) == (
+        128,
+        128,
+        128,
+        10,
+    )
+    assert config.data.equation.num_points // config.model.coarsening == 20 and config.data.num_train == 8
+
+
+def test_json_file(tmp_path):
+    """A file written with `to_dict` is read back equal: tuples from lists, the equation in its own class."""
+    config = change(Config(seed=3), "model", macro_hidden=(7, 9))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(to_dict(config)))
+    read = load_json(str(path))
+    assert read == config and type(read.data.equation) is type(config.data.equation)
+    assert read.model.macro_hidden == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read"),
+        ("", "cannot be read"),
+        ('{"case": "burgers_1d", "se', "cannot be read"),
+        ("\x00\xff", "cannot be read|got str"),
+        ("[1, 2]", "got list"),
+        ("{}", "`case` must be one of burgers_1d, got None"),
+        ('{"case": ["burgers_1d"]}', "`case` must be one of burgers_1d"),
+        ('{"case": "burgers_1d"}', "lacks seed, data, model"),
+    ],
+)
+def test_json_file_that_is_none(tmp_path, text, message):
+    """A file that is missing, cut short or something else ends in one sentence."""
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=message) as error:
+        load_json(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.micro_dmi", "`config.model` has no field `micro_dmi`; did you mean `micro_dim`?"),
+        ("sed", "`config` has no field `sed`; did you mean `seed`?"),
+        ("data.equation.viscocity", "`config.data.equation` has no field `viscocity`; did you mean `viscosity`?"),
+        ("train.learning_rat", "`config.train` has no field `learning_rat`; did you mean `learning_rate`?"),
+    ],
+)
+def test_unknown_field_with_a_neighbour(name, message):
+    """A misspelt field is refused with the group and the nearest name."""
+    assert refusal(name, 1) == message
+
+
+def test_unknown_field_without_a_neighbour():
+    """Where nothing is near, all fields of the group are listed."""
+    text = refusal("forecast.xyz", 1)
+    assert all(field.name in text for field in dataclasses.fields(Config().forecast))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model.micro_dim", "abc"),
+        ("model.micro_dim", 2.5),
+        ("model.micro_dim", True),
+        ("model.micro_dim", None),
+        ("model.micro_clock", 1),
+        ("model.macro_hidden", 16),
+        ("model.macro_hidden", "16"),
+        ("model.macro_hidden", ("a", "b")),
+        ("model.macro_hidden", (16.0,)),
+        ("model.macro_hidden", (True,)),
+        ("train.learning_rate", "1e-3"),
+        ("train.learning_rate", False),
+        ("train.steps", 1e3),
+        ("data.cache_dir", 3),
+        ("data.equation", 5),
+        ("data.equation", None),
+        ("model", [1]),
+        ("case", "burgers"),
+        ("case", None),
+    ],
+)
+def test_ill_typed_value(name, value):
+    """Another type is refused with the field and the value named; a whole number may stand for a fraction."""
+    text = refusal(name, value)
+    assert name.split(".")[-1] in text
+    assert repr(value) in text or str(value) in text
+
+
+def test_whole_number_for_a_fraction():
+    """`1` where a float belongs is that float, so that JSON written by hand works."""
+    config = from_dict(with_value("train.learning_rate", 1))
+    assert type(config.train.learning_rate) is float and config.train.learning_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parts"),
+    [
+        ("inference.window", 1002, ["inference.window", "1002", "1001 frames"]),
+        ("model.coarsening", 7, ["model.coarsening", "(1000,)", "7"]),
+        ("inference.num_nodes", 129, ["inference.num_nodes", "129", "128"]),
+        ("inference.num_scored", 129, ["inference.num_scored", "129", "128"]),
+        ("data.equation.num_points", 100_000, ["data.equation.max_dt", "100000 points", "stable"]),
+    ],
+)
+def test_fields_that_do_not_fit_each_other(name, value, parts):
+    """Both sides of what does not fit are named with their values, before any data is generated."""
+    text = refusal(name, value)
+    assert all(part in text for part in parts), text
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("seed", [-1, 2**64]),
+        ("data.num_train", [0]),
+        ("data.num_val", [0]),
+        ("data.num_test", [0]),
+        ("data.noise_std", [-1e-3, float("nan")]),
+        ("data.seed", [-1]),
+        ("data.equation.num_points", [2, 0, -1000]),
+        ("data.equation.num_frames", [1, 0, -3]),
+        ("data.equation.viscosity", [0.0, -1.0, float("nan"), float("inf")]),
+        ("data.equation.t1", [0.0, -1.0, float("nan"), float("inf")]),
+        ("data.equation.max_dt", [0.0, -1.0, float("nan")]),
+        ("data.equation.width_mean", [0.0, -1.0, float("nan")]),
+        ("data.equation.width_std", [-1.0, float("nan")]),
+        ("data.equation.amplitude_std", [-1.0, float("nan")]),
+        ("model.micro_dim", [-1]),
+        ("model.coarsening", [0, -50]),
+        ("model.n_sigma", [0]),
+        ("model.stencil_radius", [-1]),
+        ("model.drift_scale", [0.0, -1.0, float("nan"), float("inf")]),
+        ("model.macro_hidden", [(0,), (16, -1)]),
+        ("model.micro_hidden", [(0,)]),
+        ("model.encoder_hidden", [(0,)]),
+        ("model.decoder_hidden", [(0,)]),
+        ("inference.window", [1, 0]),
+        ("inference.num_nodes", [1]),
+        ("inference.num_scored", [0]),
+        ("inference.num_quadrature", [0]),
+        ("inference.init_length", [0.0]),
+        ("inference.init_noise", [0.0]),
+        ("inference.drift_weight", [-1.0, float("nan")]),
+        ("inference.drift_warmup_steps", [-1]),
+        ("train.steps", [0]),
+        ("train.learning_rate", [0.0, -1e-3, float("nan"), float("inf")]),
+        ("train.decay_rate", [0.0, -0.9]),
+        ("train.decay_steps", [0]),
+        ("train.batch_windows", [0]),
+        ("train.average_decay", [-0.1, 1.0, float("nan")]),
+        ("train.log_every", [0]),
+        ("train.eval_every", [0]),
+        ("forecast.num_members", [0]),
+        ("forecast.num_val_members", [0]),
+        ("forecast.steps_per_frame", [0]),
+    ],
+)
+def test_value_out_of_range(name, values):
+    """A value that cannot work is refused when it is read, with the field and the value in the message."""
+    for value in values:
+        text = refusal(name, value)
+        assert name.split(".")[-1] in text and str(value) in text, text
+
+
+@pytest.mark.parametrize("group", ["config", "data", "model", "inference", "train", "forecast"])
+def test_missing_field(group):
+    """A configuration written by an older version lacks fields: they are named, none is filled in silently."""
+    values = to_dict(Config())
+    target = values if group == "config" else values[group]
+    name = [name for name in target if name != "case"][-1]
+    del target[name]
+    with pytest.raises(InputError, match=f"lacks {name}"):
+        from_dict(values)
+
+
+def test_differences():
+    """Exactly the changed fields, old and new; nothing for equal configurations."""
+    old = Config()
+    assert differences(old, from_dict(to_dict(old))) == []
+    new = dataclasses.replace(change(change(old, "model", micro_dim=3), "train", learning_rate=7e-3), seed=4)
+    assert sorted(differences(old, new)) == [
+        f"model.micro_dim: {old.model.micro_dim} -> 3",
+        "seed: 0 -> 4",
+        f"train.learning_rate: {old.train.learning_rate} -> 0.007",
+    ]
+    equation = dataclasses.replace(old.data.equation, num_frames=501)
+    assert differences(old, change(old, "data", equation=equation)) == ["data.equation.num_frames: 1001 -> 501"]
+
+
+def test_configuration_is_frozen():
+    """Nothing downstream can change a run's configuration, and equal ones are one key of a cache."""
+    config = Config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.train.steps = 3
+    assert hash(config) == hash(Config()) and config == Config()
