@@ -1,6 +1,5 @@
 """Evaluation of a trained run: test forecasts, errors with their floor and their parts, result file, figures."""
 
-import functools
 import importlib.metadata
 import json
 import os
@@ -39,6 +38,14 @@ class Scores(NamedTuple):
     noise_floor: np.ndarray
 
 
+class ErrorCurves(NamedTuple):
+    """Relative L2 errors against the observation at every frame of a split, `(trajectory, time)` each."""
+
+    forecast: np.ndarray
+    reconstruction: np.ndarray
+    noise_floor: np.ndarray
+
+
 class Evaluation(NamedTuple):
     """What `evaluate` returns: the result as written, and the paths of everything written."""
 
@@ -68,7 +75,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     state, record = run.best.restore(template)
     params = state.average["model"]
 
-    scores = score_split(model, params, dataset.t, dataset.test, config)
+    scores, curves = score_split(model, params, dataset.t, dataset.test, config)
     seconds = time.monotonic() - began
     result = {
         "case": config.case,
@@ -93,11 +100,14 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     else:
         write_json(shared, result)
         paths.append(shared)
-    paths += draw_figures(run, model, params, dataset, config, figures_dir or os.path.join(run.path, "figures"))
+    figures_dir = figures_dir or os.path.join(run.path, "figures")
+    paths += draw_figures(figures_dir, model, params, dataset, config, curves, run.read_history())
     return Evaluation(result, paths)
 
 
-def score_split(model: MultiscaleModel, params: Params, t: Array, split: Split, config: Config) -> Scores:
+def score_split(
+    model: MultiscaleModel, params: Params, t: Array, split: Split, config: Config
+) -> tuple[Scores, ErrorCurves]:
     """Forecasts every trajectory of a split from its first frame and scores it.
 
     The estimate is the mean of `num_members` decoded and sampled members; trajectory `i` uses the random key `i`.
@@ -106,18 +116,20 @@ def score_split(model: MultiscaleModel, params: Params, t: Array, split: Split, 
     @jax.jit
     def score(u, u_true, key):
         mean, _, _ = _forecast(model, params, t, u, key, config)
-        return Scores(
+        reconstruction = reconstruct(model, params, u)
+        scores = Scores(
             nrmse=metrics.nrmse(mean, u),
             nrmse_clean=metrics.nrmse(mean, u_true),
             rel_l2=metrics.relative_l2(mean, u),
             rel_l2_clean=metrics.relative_l2(mean, u_true),
-            reconstruction_nrmse=metrics.nrmse(reconstruct(model, params, u), u),
+            reconstruction_nrmse=metrics.nrmse(reconstruction, u),
             noise_floor=metrics.nrmse(u_true, u),
         )
+        return scores, ErrorCurves(*(metrics.relative_errors(a, u) for a in (mean, reconstruction, u_true)))
 
     t = jnp.asarray(t, jnp.float32)
-    scores = [score(u, u_true, jax.random.key(i)) for i, (u, u_true) in enumerate(zip(*split, strict=True))]
-    return Scores(*(np.array(values, np.float64) for values in zip(*scores, strict=True)))
+    each = [score(u, u_true, jax.random.key(i)) for i, (u, u_true) in enumerate(zip(*split, strict=True))]
+    return jax.tree.map(lambda *values: np.array(values, np.float64), *each)
 
 
 def summarize(values: np.ndarray) -> dict[str, Any]:
@@ -149,9 +161,15 @@ def versions() -> dict[str, str]:
 
 
 def draw_figures(
-    run: Workdir, model: MultiscaleModel, params: Params, dataset: Dataset, config: Config, directory: str
+    directory: str,
+    model: MultiscaleModel,
+    params: Params,
+    dataset: Dataset,
+    config: Config,
+    curves: ErrorCurves,
+    history: list[dict[str, float]],
 ) -> list[str]:
-    """Draws the figures of the first test trajectory and of the training; returns their paths."""
+    """Draws the first test trajectory's forecast, the errors of all, the filter and the training; returns the paths."""
     os.makedirs(directory, exist_ok=True)
     t, u, u_true = jnp.asarray(dataset.t, jnp.float32), dataset.test.u[0], dataset.test.u_true[0]
 
@@ -163,24 +181,20 @@ def draw_figures(
         return mean, std, macro.mean(axis=0), micro.mean(axis=0), z, encoded
 
     mean, std, macro, micro, z, encoded = (np.asarray(a) for a in solve(u, jax.random.key(0)))
-    errors = functools.partial(metrics.relative_errors, reference=u)
-    curves = {
-        "forecast": errors(mean),
-        "reconstruction": errors(jax.jit(functools.partial(reconstruct, model, params))(u)),
-        "noise floor": errors(u_true),
-    }
     # A macroscale cell under the initial maximum, then all microscale latents.
     cell = int(np.argmax(encoded[0, : model.zeta_dim]))
     shown = [cell, *range(model.zeta_dim, model.latent_dim)]
-    labels = [f"zeta_{cell}", *(f"eta_{i}" for i in range(config.model.micro_dim))]
-    history = run.read_history()
+    labels = [f"ζ {cell}", *(f"η {i}" for i in range(config.model.micro_dim))]
+    colors = [plotting.MACRO] + [plotting.MICRO] * config.model.micro_dim
     figures = {
         "forecast": plotting.forecast_1d(
             dataset.t, dataset.x[0], *(field[..., 0] for field in (u_true, mean, std, macro, micro))
         ),
         "space_time": plotting.field_1d(dataset.t, dataset.x[0], u_true[..., 0], mean[..., 0]),
-        "error": plotting.error_over_time(dataset.t, {name: np.asarray(curve) for name, curve in curves.items()}),
-        "latents": plotting.latent_paths(dataset.t, z[..., shown], encoded[:, shown], labels=labels),
+        "error": plotting.error_over_time(
+            dataset.t, {name.replace("_", " "): curve for name, curve in curves._asdict().items()}
+        ),
+        "latents": plotting.latent_paths(dataset.t, z[..., shown], encoded[:, shown], labels=labels, colors=colors),
         "kernel": plotting.kernel_1d(
             np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel()), config.model.coarsening
         ),

@@ -97,7 +97,8 @@ def run_python(*arguments, environment, cwd):
 
 
 @contextlib.contextmanager
-def _settings(values):
+def settings(values):
+    """JAX's settings changed for a while."""
     before = {name: jax.config.values[name] for name in values}
     try:
         for name, value in values.items():
@@ -119,7 +120,7 @@ def compilation(tmp_path_factory):
 @pytest.fixture
 def programs(compilation):
     """The test compiles as users do, and what it compiles is kept for the others."""
-    with _settings(compilation):
+    with settings(compilation):
         yield
 
 
@@ -141,7 +142,7 @@ def smoke_config(tmp_path_factory):
 def smoke_run(smoke_config, compilation, tmp_path_factory):
     """An uninterrupted training; nothing may be written into its folder."""
     path = str(tmp_path_factory.mktemp("smoke") / "run")
-    with _settings(compilation):
+    with settings(compilation):
         state = loop.train(smoke_config, path)
     return SmokeRun(smoke_config, path, state)
 
@@ -151,7 +152,7 @@ def half_run(smoke_config, compilation, tmp_path_factory):
     """The same training stopped after the first of its two checkpoints; nothing may be written into its folder."""
     path = str(tmp_path_factory.mktemp("half") / "run")
     config = change(smoke_config, "train", steps=20)
-    with _settings(compilation):
+    with settings(compilation):
         state = loop.train(config, path)
     return SmokeRun(config, path, state)
 

@@ -30,17 +30,15 @@ pytest_plugins = ["smoke"]
 KILLED_WHILE_SAVING = """
 import os, runpy, signal, sys
 
-rename = os.rename
+rename, checkpoint, sys.argv = os.rename, sys.argv[1], sys.argv[2:]
 
 def rename_or_die(source, destination, **options):
-    if str(destination).endswith(sys.argv[1]):
+    if str(destination).endswith(checkpoint):
         os.kill(os.getpid(), signal.SIGKILL)
     return rename(source, destination, **options)
 
 os.rename = rename_or_die
-script, options = sys.argv[2], sys.argv[3:]
-sys.argv = [script, *options]
-runpy.run_path(script, run_name="__main__")
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
