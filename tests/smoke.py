@@ -40,11 +40,19 @@ _COMPILATION = {
 
 
 class SmokeRun(NamedTuple):
-    """A finished training: its configuration, its folder, the state it ended with and what it printed."""
+    """A training: its configuration, its folder and the state it ended with."""
 
     config: Config
     path: str
     state: TrainState
+
+
+class EvaluatedRun(NamedTuple):
+    """An evaluated training: its folder, the folder of results, and the finished process of `evaluate.py`."""
+
+    path: pathlib.Path
+    results: pathlib.Path
+    process: subprocess.CompletedProcess
 
 
 def load_module(path):
@@ -161,3 +169,12 @@ def half_run(smoke_config, compilation, tmp_path_factory):
 def half_copy(half_run, tmp_path):
     """A copy of the half-finished run's folder to go on in."""
     return shutil.copytree(half_run.path, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def evaluated(smoke_run, environment, tmp_path_factory):
+    """A copy of the smoke run, evaluated from the command line; nothing may be written into its folders."""
+    base = tmp_path_factory.mktemp("evaluated")
+    path = shutil.copytree(smoke_run.path, base / "run")
+    command = [ROOT / "evaluate.py", f"--workdir={path}", "--results=results"]
+    return EvaluatedRun(path, base / "results", run_python(*command, environment=environment, cwd=base))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from smoke import change, settings, snapshot
+from smoke import change, snapshot
 
 from msvi import evaluation
 from msvi.build import build_model
@@ -27,12 +27,9 @@ METRICS = ["nrmse", "nrmse_clean", "rel_l2", "rel_l2_clean", "reconstruction_nrm
 
 
 @pytest.fixture(scope="module")
-def evaluated(smoke_run, compilation, tmp_path_factory):
-    """A copy of the smoke run, evaluated: its folder, the results folder, and what `evaluate` returned."""
-    base = tmp_path_factory.mktemp("evaluated")
-    run = shutil.copytree(smoke_run.path, base / "run")
-    with settings(compilation):
-        return run, base / "results", evaluate(str(run), str(base / "results"))
+def result(evaluated):
+    """What `evaluate.py` wrote into the run's folder."""
+    return read_strict(evaluated.path / "result.json")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +63,9 @@ def rel_l2(estimate, reference):
     return np.mean(ratios)
 
 
-def test_result_file(evaluated, smoke_run):
-    """The documented keys, with the run's own values, as strict JSON, the same in both places and as returned."""
-    run, results, returned = evaluated
-    result = read_strict(run / "result.json")
-    assert result == returned.result == read_strict(results / "burgers_1d" / "d2_s0.json")
+def test_result_file(evaluated, result, smoke_run):
+    """The documented keys, with the run's own values, as strict JSON, the same in both places."""
+    assert read_strict(evaluated.results / "burgers_1d" / "d2_s0.json") == result
     expected = {"case": "burgers_1d", "micro_dim": 2, "seed": 0, "steps": 40}
     assert {name: result[name] for name in expected} == expected
     assert result["data"] == {"train": 2, "val": 1, "test": 2}
@@ -84,9 +79,9 @@ def test_result_file(evaluated, smoke_run):
     assert result["val"] == {"nrmse": lowest["val_nrmse"], "reconstruction_nrmse": lowest["val_reconstruction"]}
 
 
-def test_statistics(evaluated):
+def test_statistics(result):
     """One value per test trajectory and metric, and mean, median and population sd of just these."""
-    scores = evaluated[2].result["test"]
+    scores = result["test"]
     assert list(scores) == METRICS
     for score in scores.values():
         values = score["per_trajectory"]
@@ -96,21 +91,21 @@ def test_statistics(evaluated):
         np.testing.assert_allclose(score["std"], abs(values[0] - values[1]) / 2, rtol=1e-12)
 
 
-def test_noise_floor(evaluated, dataset):
+def test_noise_floor(result, dataset):
     """The floor is the truth's own error against the observation, from the data alone; float32 round-off."""
-    floor = evaluated[2].result["test"]["noise_floor"]["per_trajectory"]
+    floor = result["test"]["noise_floor"]["per_trajectory"]
     expected = [nrmse(u_true, u) for u, u_true in zip(*dataset.test, strict=True)]
     np.testing.assert_allclose(floor, expected, rtol=1e-5)
     # Noise of 1e-3 on fields of order 0.1.
-    assert 0.003 < min(floor) and max(floor) < 0.05
+    assert min(floor) > 0.003 and max(floor) < 0.05
 
 
-def test_forecast_errors(evaluated, smoke_run, dataset, programs):
+def test_forecast_errors(result, smoke_run, dataset, programs):
     """The forecast and reconstruction errors of the first test trajectory, computed again by other means.
 
     Best checkpoint, averaged weights, the ensemble from its first frame under key 0; metrics in float64 with numpy.
     """
-    config, scores = smoke_run.config, evaluated[2].result["test"]
+    config, scores = smoke_run.config, result["test"]
     params = Workdir(smoke_run.path).best.restore(smoke_run.state)[0].average["model"]
     model = build_model(config, dataset)
     u, u_true = dataset.test.u[0], dataset.test.u_true[0]
@@ -138,25 +133,21 @@ def test_forecast_errors(evaluated, smoke_run, dataset, programs):
 
 
 def test_figures(evaluated):
-    """Every figure is a PNG of a size to be looked at, where the returned paths say."""
-    run, results, returned = evaluated
-    assert returned.paths[:2] == [str(run / "result.json"), str(results / "burgers_1d" / "d2_s0.json")]
-    figures = [pathlib.Path(path) for path in returned.paths[2:]]
-    names = {"forecast", "space_time", "error", "latents", "kernel", "training"}
-    assert names <= {path.stem for path in figures} and {path.parent for path in figures} == {run / "figures"}
+    """Every figure printed is there, a PNG of a size to be looked at and not blank."""
+    figures = [pathlib.Path(line) for line in evaluated.process.stdout.splitlines() if line.endswith(".png")]
+    assert {"forecast", "space_time", "error", "latents", "kernel", "training"} <= {path.stem for path in figures}
+    assert sorted(figures) == sorted((evaluated.path / "figures").iterdir())
     for path in figures:
         data = path.read_bytes()
         assert data.startswith(b"\x89PNG\r\n\x1a\n")
         width, height = (int.from_bytes(data[a : a + 4], "big") for a in (16, 20))
-        assert min(width, height) > 200, path
-        assert len(set(data)) > 100, path  # more than one colour
+        assert min(width, height) > 200 and len(data) > 5000, path
 
 
-def test_table(evaluated):
-    """The printed table has every metric with its median, mean, sd and worst trajectory."""
-    result = evaluated[2].result
+def test_table(result):
+    """The table has every metric with its median, mean, sd and worst trajectory."""
     lines = format_table(result).splitlines()
-    assert lines[0].startswith("burgers_1d, micro_dim 2, seed 0, checkpoint of step ")
+    assert lines[0].startswith(f"burgers_1d, micro_dim 2, seed 0, checkpoint of step {result['best_step']} of 40")
     rows = {line.split()[0]: line.split()[1:] for line in lines[2:]}
     assert list(rows) == METRICS
     for name, row in rows.items():
@@ -165,18 +156,21 @@ def test_table(evaluated):
         assert row == [f"{number:.4f}" for number in numbers]
 
 
-def test_again_beside_a_foreign_result(evaluated, smoke_config, programs, monkeypatch, tmp_path, capsys):
-    """A second evaluation gives the same numbers to the bit, and leaves another run's result as it is, saying so."""
-    run, _, first = evaluated
+def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs, monkeypatch, tmp_path, capsys):
+    """Evaluated again, in another process: the same numbers to the bit.
+
+    In the folder of results another run's result stands in the way. It is left as it is, and that is said.
+    """
+    run = shutil.copytree(evaluated.path, tmp_path / "run")
     foreign = tmp_path / "results" / "burgers_1d" / "d2_s0.json"
     foreign.parent.mkdir(parents=True)
     other = change(smoke_config, "train", learning_rate=0.25)
     foreign.write_text(json.dumps({"config": to_dict(other), "test": {}}))
     before = snapshot(foreign)
     monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
-    second = evaluate(str(run), str(tmp_path / "results"))
-    assert {**second.result, "evaluate_seconds": 0} == {**first.result, "evaluate_seconds": 0}
-    assert snapshot(foreign) == before and second.paths == [str(run / "result.json")]
+    again = evaluate(str(run), str(tmp_path / "results"))
+    assert {**read_strict(run / "result.json"), "evaluate_seconds": 0} == {**result, "evaluate_seconds": 0}
+    assert snapshot(foreign) == before and again.paths == [str(run / "result.json")]
     printed = capsys.readouterr().out
     assert f"{foreign} holds another run's result" in printed
     assert f"train.learning_rate: 0.25 -> {smoke_config.train.learning_rate}" in printed
@@ -208,7 +202,7 @@ def test_diverged_forecast(smoke_run, programs, tmp_path):
     run.best.save(state._replace(average=average, step=jnp.int32(41)), record)
     returned = evaluate(run.path, str(tmp_path / "results"), str(tmp_path / "figures"))
     result = read_strict(tmp_path / "results" / "burgers_1d" / "d2_s0.json")
-    assert result == returned.result and result["best_step"] == 41
+    assert result["test"] == returned.result["test"] and result["best_step"] == 41
     assert result["test"]["nrmse"] == {"mean": None, "median": None, "std": None, "per_trajectory": [None, None]}
     assert result["test"]["reconstruction_nrmse"]["mean"] > 0
     rows = {line.split()[0]: line.split()[1:] for line in format_table(result).splitlines()[2:]}

@@ -63,6 +63,7 @@ def _optimize(
     t, u = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
     start, step, began = int(state.step), int(state.step), time.monotonic()
     print(f"training in {run.path} from step {start} to {config.train.steps} on {jax.devices()[0].device_kind}")
+    shown: dict[str, float] = {}
     bar = tqdm.tqdm(total=config.train.steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
     with tensorboardX.SummaryWriter(run.tensorboard, purge_step=start + 1) as writer, bar:
         while step < config.train.steps:
@@ -87,7 +88,8 @@ def _optimize(
             for name, value in entry.items():
                 writer.add_scalar(name, value, step)
             bar.update(count)
-            bar.set_postfix({"log_likelihood": entry["log_likelihood"], "drift_residual": entry["drift_residual"]})
+            shown |= {name: value for name, value in entry.items() if name not in ("step", "loss")}
+            bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()})
     return state
 
 

@@ -1,0 +1,233 @@
+"""The two commands as a user types them: what works exits with 0, what cannot work with 2 and one line.
+
+Importing JAX takes seconds, so the many short command lines run in one process that forks for each of them, with the
+imports done but JAX not yet started.
+"""
+
+import json
+import textwrap
+
+import pytest
+from smoke import CONFIG_FILE, ROOT, run_python
+
+from msvi.evaluation import format_table
+
+pytest_plugins = ["smoke"]
+
+# Reads cases from a file, a script with its arguments each, and prints their exit status, output and files as JSON.
+DRIVER = """
+import json, os, pathlib, runpy, sys, traceback
+
+import msvi.cli, msvi.evaluation, msvi.training.loop
+
+def run(argv):
+    sys.argv = argv
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+        return 0
+    except SystemExit as end:
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+finished = []
+for i, (argv, files) in enumerate(json.load(open(sys.argv[1]))):
+    folder = pathlib.Path(f"case{i}")
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    child = os.fork()
+    if not child:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{name}{i}", os.O_CREAT | os.O_WRONLY), number)
+        os.chdir(folder)
+        os._exit(run(argv))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    left = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    finished.append((code, open(f"out{i}").read(), open(f"err{i}").read(), left))
+print(json.dumps(finished))
+"""
+
+TRAIN, EVALUATE = str(ROOT / "train.py"), str(ROOT / "evaluate.py")
+SMOKE = ["--config=SMOKE", "--config.data.cache_dir=CACHE"]
+RUN = ["--workdir=RUN"]
+
+# Name: the arguments after `train.py --config=... --workdir=new`, and what the one line must mention.
+BAD_OVERRIDES = {
+    "misspelt field": (["--config.model.micro_dmi=3"], ["micro_dmi", "micro_dim"]),
+    "misspelt group": (["--config.modle.micro_dim=3"], ["modle", "model"]),
+    "field of a field": (["--config.model.micro_dim.x=3"], ["--config.model.micro_dim.x"]),
+    "group": (["--config.model=3"], ["config.model"]),
+    "words for a number": (["--config.model.micro_dim=abc"], ["--config.model.micro_dim", "abc"]),
+    "fraction for a whole number": (["--config.model.micro_dim=2.5"], ["--config.model.micro_dim", "2.5"]),
+    "exponent for a whole number": (["--config.train.steps=1e3"], ["--config.train.steps", "1e3"]),
+    "nothing for a number": (["--config.model.micro_dim="], ["--config.model.micro_dim"]),
+    "words for a fraction": (["--config.train.learning_rate=fast"], ["--config.train.learning_rate", "fast"]),
+    "words for yes or no": (["--config.model.micro_clock=maybe"], ["micro_clock", "maybe"]),
+    "words for a tuple": (["--config.model.macro_hidden=a,b"], ["config.model.macro_hidden", "a,b"]),
+    "fractions for a tuple": (["--config.model.macro_hidden=16.5"], ["config.model.macro_hidden", "16.5"]),
+    "no value": (["--config.model.micro_dim"], ["--config.model.micro_dim"]),
+    "below the range": (["--config.model.micro_dim=-1"], ["model.micro_dim", "-1"]),
+    "not a number": (["--config.train.learning_rate=nan"], ["train.learning_rate", "nan"]),
+    "endless time": (["--config.data.equation.t1=inf"], ["t1", "inf"]),
+    "negative deviation": (["--config.data.equation.width_std=-1"], ["width_std", "-1"]),
+    "seed too long": (["--config.seed=99999999999999999999"], ["seed", "99999999999999999999"]),
+    "unknown case": (["--config.case=burgers"], ["case", "burgers_1d", "'burgers'"]),
+    "mesh that does not fit": (["--config.model.coarsening=7"], ["model.coarsening", "100", "7"]),
+    "window longer than the data": (["--config.inference.window=66"], ["inference.window", "66", "65 frames"]),
+    "more nodes than frames": (["--config.inference.num_nodes=17"], ["inference.num_nodes", "17", "16"]),
+    "data cache that is a file": (["--config.data.cache_dir=FILE"], ["FILE"]),
+    "stray argument": (["10000"], ["10000"]),
+    "unknown flag": (["--worker=3"], ["worker"]),
+    "workdir that is a file": (["--workdir=FILE"], ["FILE"]),
+    "workdir below a file": (["--workdir=FILE/run"], ["FILE"]),
+    "workdir of something else": (["--workdir=FOLDER"], ["FOLDER", "other files"]),
+    "workdir of another run": ([*RUN, "--config.seed=1"], ["RUN", "seed: 0 -> 1"]),
+}
+BAD_COMMANDS = {
+    "no configuration": ([TRAIN], ["--config"]),
+    "override without configuration": ([TRAIN, "--config.seed=3"], ["config.seed"]),
+    "missing configuration": ([TRAIN, "--config=nowhere.py"], ["--config", "nowhere.py"]),
+    "missing configuration, apart": ([TRAIN, "--config", "nowhere.py"], ["--config", "nowhere.py"]),
+    "empty configuration": ([TRAIN, "--config="], ["--config"]),
+    "folder for a configuration": ([TRAIN, "--config=FOLDER"], ["--config", "FOLDER"]),
+    "unknown variant": ([TRAIN, "--config=SMOKEY"], ["'smokey'", "published"]),
+    "default workdir is a file": ([TRAIN, *SMOKE], ["runs/burgers_1d_d2_s0"]),
+    "evaluate nothing": ([EVALUATE], ["--workdir"]),
+    "evaluate a missing folder": ([EVALUATE, "--workdir=nowhere"], ["workdir", "nowhere"]),
+    "evaluate a foreign folder": ([EVALUATE, "--workdir=FOLDER"], ["workdir", "FOLDER"]),
+    "evaluate a file": ([EVALUATE, "--workdir=FILE"], ["workdir", "FILE"]),
+    "evaluate with a stray argument": ([EVALUATE, *RUN, "more"], ["more"]),
+    "evaluate with an unknown flag": ([EVALUATE, *RUN, "--member=3"], ["member"]),
+    "evaluate into a file": ([EVALUATE, *RUN, "--results=FILE"], ["FILE"]),
+    "draw into a file": ([EVALUATE, *RUN, "--results=results", "--figures=FILE"], ["FILE"]),
+}
+BAD = BAD_COMMANDS | {
+    name: ([TRAIN, *SMOKE, "--workdir=new", *arguments], parts) for name, (arguments, parts) in BAD_OVERRIDES.items()
+}
+
+SCRIPT_HEAD = """
+from msvi import cli
+
+cli.define_config_flag()
+"""
+OTHER = {
+    "overrides": [
+        "show.py",
+        "--config=SMOKE",
+        "--config.model.macro_hidden=7,9",
+        "--config.model.micro_hidden=8",
+        "--config.model.encoder_hidden=(5,)",
+        "--config.model.micro_clock=False",
+        "--config.train.learning_rate=1",
+        "--config.data.equation.num_frames=33",
+    ],
+    "interrupted": ["interrupt.py", "--config=SMOKE"],
+    "bug": ["bug.py", "--config=SMOKE"],
+    "finished": [TRAIN, *SMOKE, *RUN],
+}
+
+
+@pytest.fixture(scope="module")
+def places(smoke_run, smoke_config, tmp_path_factory):
+    """What the words in capitals in the command lines stand for."""
+    base = tmp_path_factory.mktemp("places")
+    (base / "file.txt").write_text("text")
+    (base / "folder").mkdir()
+    (base / "folder" / "thesis.tex").write_text("years of work")
+    for name, body in {
+        "show.py": "import json; from msvi.config import to_dict; "
+        "cli.run(lambda: print(json.dumps(to_dict(cli.read_config()))))",
+        "interrupt.py": "def main(): raise KeyboardInterrupt\ncli.run(main)",
+        "bug.py": "def main(): return [][1]\ncli.run(main)",
+    }.items():
+        (base / name).write_text(SCRIPT_HEAD + textwrap.dedent(body))
+    return {
+        "SMOKEY": f"{CONFIG_FILE}:smokey",
+        "SMOKE": f"{CONFIG_FILE}:smoke",
+        "CACHE": smoke_config.data.cache_dir,
+        "FILE": str(base / "file.txt"),
+        "FOLDER": str(base / "folder"),
+        "RUN": smoke_run.path,
+    } | {name: str(base / name) for name in ("show.py", "interrupt.py", "bug.py")}
+
+
+@pytest.fixture(scope="module")
+def finished(places, environment, tmp_path_factory):
+    """By name of the case: exit status, what was printed, what was said on stderr, files left in the folder."""
+    base = tmp_path_factory.mktemp("commands")
+    cases = {name: arguments for name, (arguments, _) in BAD.items()} | OTHER
+    # The workdir that `train.py` takes where none is given.
+    files = {"default workdir is a file": {"runs/burgers_1d_d2_s0": "text"}}
+    commands = [([fill(a, places) for a in arguments], files.get(name, {})) for name, arguments in cases.items()]
+    (base / "cases.json").write_text(json.dumps(commands))
+    process = run_python("-c", DRIVER, "cases.json", environment=environment, cwd=base)
+    assert process.returncode == 0, process.stderr
+    return dict(zip(cases, json.loads(process.stdout), strict=True))
+
+
+def fill(text, places):
+    for word, value in places.items():
+        text = text.replace(word, value)
+    return text
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_command_line(finished, places, name):
+    """Status 2, one line on stderr that names what is wrong, no traceback, no output, and nothing written."""
+    code, out, err, left = finished[name]
+    assert code == 2, err
+    assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
+    assert "Traceback" not in err and len(err) < 700
+    for part in BAD[name][1]:
+        assert fill(part, places) in err
+    assert out == ""
+    assert left == (["runs/burgers_1d_d2_s0"] if name == "default workdir is a file" else [])
+
+
+def test_overrides_reach_the_configuration(finished, smoke_config):
+    """Every kind of field can be set from the command line, the rest stays as the file has it."""
+    code, out, err, _ = finished["overrides"]
+    assert (code, err) == (0, "")
+    config = json.loads(out)
+    model, equation = config["model"], config["data"]["equation"]
+    assert (model["macro_hidden"], model["micro_hidden"], model["encoder_hidden"]) == ([7, 9], [8], [5])
+    assert model["micro_clock"] is False and model["micro_dim"] == smoke_config.model.micro_dim
+    assert config["train"]["learning_rate"] == 1.0 and equation["num_frames"] == 33
+
+
+def test_interrupted(finished):
+    """Ctrl-C ends with the usual status and the advice to start again, without a traceback."""
+    code, out, err, _ = finished["interrupted"]
+    assert (code, out) == (130, "")
+    assert err == "interrupted; the same command goes on from the last checkpoint.\n"
+
+
+def test_bug_keeps_its_traceback(finished):
+    """What is no mistake of the user is not dressed up as one."""
+    code, _, err, _ = finished["bug"]
+    assert code == 1 and "Traceback" in err and "IndexError" in err and "error: " not in err.splitlines()[0]
+
+
+def test_finished_run(finished, places):
+    """Training a finished run again succeeds and says so."""
+    code, out, err, left = finished["finished"]
+    assert (code, err, left) == (0, "", [])
+    assert out == f"{places['RUN']} has 40 steps already; raise --config.train.steps to go on.\n"
+
+
+def test_evaluate(evaluated):
+    """`evaluate.py` prints the table of what it wrote, then every path it wrote to, and nothing else."""
+    process = evaluated.process
+    assert (process.returncode, process.stderr) == (0, "")
+    table = format_table(json.loads((evaluated.path / "result.json").read_text()))
+    assert process.stdout.startswith(table + "\n")
+    paths = process.stdout[len(table) :].split()
+    assert paths[:2] == [str(evaluated.path / "result.json"), "results/burgers_1d/d2_s0.json"]
+    assert len(paths) > 2 and all((evaluated.results.parent / path).is_file() for path in paths)
+    assert sorted(path.name for path in evaluated.results.parent.iterdir()) == ["results", "run"]

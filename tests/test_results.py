@@ -1,0 +1,120 @@
+"""The README's table: made from result files, put between its marks, and up to date with this repository's own."""
+
+import copy
+import json
+import sys
+
+import pytest
+from smoke import ROOT
+
+from msvi.errors import InputError
+from msvi.results import insert_table, load_results, main, markdown_table
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def summary(*values):
+    return {"mean": values[0], "median": values[1], "std": values[2], "per_trajectory": list(values[3:])}
+
+
+RESULT = {
+    "case": "burgers_1d",
+    "micro_dim": 5,
+    "seed": 0,
+    "steps": 30000,
+    "train_seconds": 90.0,
+    "test": {
+        "nrmse": summary(0.0312, 0.0287, 0.0044, 0.0287, 0.0356, 0.0293),
+        "reconstruction_nrmse": summary(0.02, 0.0211, 0.001, 0.02, 0.0211),
+        "noise_floor": summary(0.011, 0.0109, 0.001, 0.011, 0.0109),
+    },
+}
+
+
+def make_result(**changes):
+    return copy.deepcopy(RESULT) | changes
+
+
+def rows(table):
+    """Cells of each row below the head."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def write(directory, result):
+    path = directory / result["case"] / f"d{result['micro_dim']}_s{result['seed']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result))
+
+
+def test_row():
+    """Every number of a result stands in its row, the published value of that case and dimension beside it."""
+    (cells,) = rows(markdown_table([make_result()]))
+    text = " ".join(cells)
+    for part in ("burgers_1d", "30,000", "1.5 min", "0.0287", "0.0312 ± 0.0044", "0.0356", "0.0211", "0.0109", "0.011"):
+        assert part in text
+    head = markdown_table([]).splitlines()
+    assert len(head) == 2 and head[0].count("|") == head[1].count("|") == len(cells) + 1
+
+
+def test_case_without_published_value():
+    """A case that the paper lacks has an empty cell, not another case's number."""
+    (cells,) = rows(markdown_table([make_result(case="cylinder_3d", micro_dim=9)]))
+    assert cells[-1] == ""
+
+
+def test_diverged_run():
+    """A run with a diverged trajectory is in the table all the same; what it lacks is called so."""
+    result = make_result()
+    result["test"]["nrmse"] = summary(None, None, None, 0.1, None)
+    (cells,) = rows(markdown_table([result]))
+    assert "diverged" in " ".join(cells) and "None" not in " ".join(cells) and "0.0211" in cells
+
+
+def test_order(tmp_path):
+    """Rows are sorted by case, dimension and seed as numbers; other files in the folder are left out."""
+    for case, micro_dim, seed in (("kdv_1d", 0, 0), ("burgers_1d", 10, 0), ("burgers_1d", 2, 1), ("burgers_1d", 2, 0)):
+        write(tmp_path, make_result(case=case, micro_dim=micro_dim, seed=seed))
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "burgers_1d.json").write_text("{}")
+    found = [(r["case"], r["micro_dim"], r["seed"]) for r in load_results(str(tmp_path))]
+    assert found == [("burgers_1d", 2, 0), ("burgers_1d", 2, 1), ("burgers_1d", 10, 0), ("kdv_1d", 0, 0)]
+    assert load_results(str(tmp_path / "nowhere")) == []
+
+
+def test_insert():
+    """The table replaces what stands between the marks and nothing else; doing it again changes nothing."""
+    readme = f"# Title\n\n{BEGIN}\nold\n| table |\n{END}\n\nEnd.\n"
+    inserted = insert_table(readme, "| new |\n|---|")
+    assert inserted == f"# Title\n\n{BEGIN}\n| new |\n|---|\n{END}\n\nEnd.\n"
+    assert insert_table(inserted, "| new |\n|---|") == inserted
+    assert insert_table(inserted, "old\n| table |") == readme
+
+
+@pytest.mark.parametrize("readme", ["", f"{BEGIN}\n", f"text\n{END}\n", f"{END}\n{BEGIN}\n"])
+def test_marks_missing(readme):
+    """Without both marks, in their order, the README is refused."""
+    with pytest.raises(InputError, match="needs the marks"):
+        insert_table(readme, "| new |")
+
+
+def test_command(tmp_path, monkeypatch):
+    """`--check` fails and writes nothing while the table is old; without it the table is written, and then passes."""
+    results, readme = tmp_path / "results", tmp_path / "README.md"
+    write(results, make_result())
+    old = f"# Title\n{BEGIN}\n{END}\n"
+    readme.write_text(old)
+    arguments = ["results", f"--results={results}", f"--readme={readme}"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
+    assert main() == 1 and readme.read_text() == old
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert main() == 0 and markdown_table([make_result()]) in readme.read_text()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
+    assert main() == 0
+
+
+def test_readme_is_up_to_date():
+    """The README shows the result files of this repository; `python -m msvi.results` rewrites it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = load_results(str(ROOT / "results"))
+    assert results
+    assert insert_table(readme, markdown_table(results)) == readme
