@@ -8,14 +8,27 @@ those of a single panel 600.
 Functions of a single panel take an optional `ax` to draw into.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
+from msvi.axes import (
+    LEGEND_ABOVE,
+    WIDTH,
+    as_array,
+    cell_edges,
+    even_ticks,
+    finish,
+    finite_range,
+    new_axes,
+    set_log,
+    set_symlog,
+    tidy,
+)
 from msvi.errors import InputError
 
 TRUTH = "#000000"
@@ -27,8 +40,6 @@ DRIFT = "#D55E00"
 OTHER = "#56B4E9"
 REFERENCE = "#767676"
 ERROR_COLORS = {"forecast": FORECAST, "reconstruction": RECONSTRUCTION, "noise floor": REFERENCE}
-WIDTH = 9.0  # inches
-LEGEND_ABOVE = {"loc": "outside upper center", "ncols": 5, "frameon": False}
 
 
 def forecast_1d(
@@ -60,9 +71,9 @@ def forecast_1d(
       Figure with axes `(3, num_frames)` in row-major order.
     """
     sizes = {}
-    t, x = _array("t", t, ("time",), sizes), _array("x", x, ("point",), sizes)
+    t, x = as_array("t", t, ("time",), sizes), as_array("x", x, ("point",), sizes)
     fields = {"truth": truth, "mean": mean, "std": std, "macro": macro, "micro": micro}
-    truth, mean, std, macro, micro = (_array(name, u, ("time", "point"), sizes) for name, u in fields.items())
+    truth, mean, std, macro, micro = (as_array(name, u, ("time", "point"), sizes) for name, u in fields.items())
     if not 1 <= num_frames <= len(t):
         raise InputError(
             f"`num_frames` must lie between 1 and the {len(t)} times of `t`, got {num_frames}; choose one of these."
@@ -86,11 +97,11 @@ def forecast_1d(
     for row in axes[:2]:
         row[0].set_ylim(min(limits), max(limits))
     axes[0, 0].set_xlim(x[0], x[-1])
-    axes[0, 0].xaxis.set_major_locator(_even_ticks(2))
+    axes[0, 0].xaxis.set_major_locator(even_ticks(2))
     for ax, label in zip(axes[:, 0], ("field u", "macroscale\n(from ζ)", "microscale\n(from η)"), strict=True):
         ax.set_ylabel(label)
-        ax.yaxis.set_major_locator(_even_ticks(5))
-    _tidy(axes.flat)
+        ax.yaxis.set_major_locator(even_ticks(5))
+    tidy(axes.flat)
     figure.align_ylabels()
     (band,), (truth_line, mean_line) = axes[0, 0].collections, axes[0, 0].lines
     figure.legend(handles=[truth_line, mean_line, band, axes[1, 0].lines[0], axes[2, 0].lines[0]], **LEGEND_ABOVE)
@@ -112,12 +123,12 @@ def field_1d(t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike) -> F
       Figure with three images, time to the right and `x` upwards, and two colour bars.
     """
     sizes = {}
-    t, x = _array("t", t, ("time",), sizes), _array("x", x, ("point",), sizes)
-    truth, mean = (_array(name, u, ("time", "point"), sizes) for name, u in (("truth", truth), ("mean", mean)))
+    t, x = as_array("t", t, ("time",), sizes), as_array("x", x, ("point",), sizes)
+    truth, mean = (as_array(name, u, ("time", "point"), sizes) for name, u in (("truth", truth), ("mean", mean)))
     difference = mean - truth
-    edges = _edges("t", t), _edges("x", x)
-    low, high = _finite_range(truth)
-    largest = max(map(abs, _finite_range(difference))) or 1.0
+    edges = cell_edges("t", t), cell_edges("x", x)
+    low, high = finite_range(truth)
+    largest = max(map(abs, finite_range(difference))) or 1.0
 
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
@@ -131,8 +142,8 @@ def field_1d(t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike) -> F
     ]
     for ax, title in zip(axes, ("truth", "ensemble mean", "mean − truth"), strict=True):
         ax.set(title=title, xlabel="t", facecolor="0.8")
-        ax.xaxis.set_major_locator(_even_ticks(3))
-        ax.yaxis.set_major_locator(_even_ticks(4))
+        ax.xaxis.set_major_locator(even_ticks(3))
+        ax.yaxis.set_major_locator(even_ticks(4))
     axes[0].set_ylabel("x")
     figure.colorbar(images[0], ax=axes[:2], pad=0.02, aspect=25).ax.set_title("u")
     figure.colorbar(images[2], ax=axes[2], pad=0.04, aspect=25)
@@ -153,28 +164,28 @@ def error_over_time(t: ArrayLike, errors: Mapping[str, ArrayLike], ax: Axes | No
       The figure; one line per label.
     """
     sizes = {}
-    t = _array("t", t, ("time",), sizes)
+    t = as_array("t", t, ("time",), sizes)
     if not errors:
         raise InputError(
             "`errors` must hold at least one label with its errors, got none; pass for example `forecast`."
         )
     own = ax is None
-    ax = _new_axes(3.4) if own else ax
+    ax = new_axes(3.4) if own else ax
     spare = iter([OTHER, DRIFT, MACRO, MICRO] * len(errors))
     for label, error in errors.items():
         color = ERROR_COLORS.get(label) or next(spare)
         if np.ndim(error) == 2:
-            error = _array(f"errors[{label!r}]", error, ("trajectory", "time"), dict(sizes))
+            error = as_array(f"errors[{label!r}]", error, ("trajectory", "time"), dict(sizes))
             low, error, high = np.quantile(error, (0.1, 0.5, 0.9), axis=0)
             ax.fill_between(t, low, high, color=color, alpha=0.25, lw=0)
         else:
-            error = _array(f"errors[{label!r}]", error, ("time",), sizes)
+            error = as_array(f"errors[{label!r}]", error, ("time",), sizes)
         ax.plot(t, error, color=color, lw=1.8, label=label)
     ax.set(xlabel="t", ylabel="relative error", xlim=(t[0], t[-1]))
     if any(np.ndim(error) == 2 for error in errors.values()):
         ax.set_title("median and 10–90 % range over the trajectories")
-    _log(ax)
-    return _finish(ax, own)
+    set_log(ax)
+    return finish(ax, own)
 
 
 def latent_paths(
@@ -199,9 +210,9 @@ def latent_paths(
       Figure of at most five panels a row, in each the member paths and then the encoded truth.
     """
     sizes = {}
-    t = _array("t", t, ("time",), sizes)
-    paths = _array("paths", paths, ("member", "time", "latent"), sizes)
-    encoded = _array("encoded", encoded, ("time", "latent"), sizes)
+    t = as_array("t", t, ("time",), sizes)
+    paths = as_array("paths", paths, ("member", "time", "latent"), sizes)
+    encoded = as_array("encoded", encoded, ("time", "latent"), sizes)
     num_latents = sizes["latent"]
     if num_latents < 1 or num_shown < 1:
         raise InputError(
@@ -223,15 +234,15 @@ def latent_paths(
         ax.plot(t, paths[:num_shown, :, i].T, color=colors[i], lw=0.9, alpha=0.7)
         ax.plot(t, encoded[:, i], color=TRUTH, lw=1.4, ls="--")
         ax.set_title(labels[i])
-        ax.xaxis.set_major_locator(_even_ticks(2))
-        ax.yaxis.set_major_locator(_even_ticks(4))
+        ax.xaxis.set_major_locator(even_ticks(2))
+        ax.yaxis.set_major_locator(even_ticks(4))
         if i + columns >= num_latents:
             ax.set_xlabel("t")
             ax.tick_params(labelbottom=True)
     for ax in axes[num_latents:]:
         ax.remove()
     axes[0].set_xlim(t[0], t[-1])
-    _tidy(axes[:num_latents])
+    tidy(axes[:num_latents])
     handles = [axes[0].lines[-1], axes[0].lines[0]]
     figure.legend(handles, ["encoded truth", "ensemble members"], **LEGEND_ABOVE)
     return figure
@@ -249,21 +260,21 @@ def kernel_1d(kernel: ArrayLike, initial: ArrayLike, coarsening: int, ax: Axes |
       The figure; its lines are zero, the initial and the learned kernel.
     """
     sizes = {}
-    kernel, initial = _array("kernel", kernel, ("offset",), sizes), _array("initial", initial, ("offset",), sizes)
+    kernel, initial = as_array("kernel", kernel, ("offset",), sizes), as_array("initial", initial, ("offset",), sizes)
     if len(kernel) % 2 == 0 or coarsening < 1:
         raise InputError(
             f"`kernel` needs an odd number of points and `coarsening` at least 1, got {len(kernel)} and {coarsening}; "
             "pass the whole kernel of a `MacroFilter` and its coarsening."
         )
     own = ax is None
-    ax = _new_axes(3.2) if own else ax
+    ax = new_axes(3.2) if own else ax
     offset = (np.arange(len(kernel)) - len(kernel) // 2) / coarsening
     ax.axhline(0, color="0.8", lw=0.8, zorder=0)
     ax.plot(offset, initial, color=REFERENCE, lw=1.4, ls="--", label="initial (Gaussian)")
     ax.plot(offset, kernel, color=MACRO, lw=1.8, label="learned")
     ax.set(xlabel="offset (coarse cells)", ylabel="weight", title="macroscale filter", xlim=(offset[0], offset[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _finish(ax, own)
+    return finish(ax, own)
 
 
 def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
@@ -285,14 +296,14 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
     if missing:
         raise InputError(f"`history` must hold {', '.join(axis_of)}, but lacks {', '.join(missing)}; add these keys.")
     sizes = {}
-    history = {key: _array(f"history[{key!r}]", history[key], (axis,), sizes) for key, axis in axis_of.items()}
+    history = {key: as_array(f"history[{key!r}]", history[key], (axis,), sizes) for key, axis in axis_of.items()}
 
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     likelihood, residual, validation = figure.subplots(1, 3, sharex=True)
     step, negative = history["step"], -history["log_likelihood"]
     likelihood.plot(step, history["loss"], color=REFERENCE, lw=1.0, label="loss")
     likelihood.plot(step, negative, color=RECONSTRUCTION, lw=1.4, label="negative log-likelihood")
-    _symlog(likelihood, max(map(abs, _finite_range(negative[len(step) // 2 :]))))
+    set_symlog(likelihood, max(map(abs, finite_range(negative[len(step) // 2 :]))))
     residual.plot(step, history["drift_residual"], color=DRIFT, lw=1.4)
     style = {"lw": 1.4, "marker": "o", "ms": 3.5}
     validation.plot(history["val_step"], history["val_nrmse"], color=FORECAST, label="forecast", **style)
@@ -304,10 +315,10 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
         ax.set(title=title, xlabel="step")
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     for ax in (residual, validation):
-        _log(ax)
+        set_log(ax)
     for ax in (likelihood, validation):
         ax.legend(frameon=False)
-    _tidy((likelihood, residual, validation))
+    tidy((likelihood, residual, validation))
     return figure
 
 
@@ -330,7 +341,7 @@ def error_against_micro_dim(
         )
     dims, errors = np.array([entry[0] for entry in entries]), np.array([entry[2] for entry in entries])
     own = ax is None
-    ax = _new_axes(3.6) if own else ax
+    ax = new_axes(3.6) if own else ax
     shown = np.unique(dims)
     ax.plot(shown, [np.median(errors[dims == dim]) for dim in shown], color=FORECAST, lw=1.8, label="median over seeds")
     ax.plot(dims, errors, color=FORECAST, ls="", marker="o", ms=6, alpha=0.6, mew=0, label="one seed")
@@ -341,95 +352,5 @@ def error_against_micro_dim(
     ax.set_xticks(sorted({*dims, *published}))
     ax.set(xlabel="microscale latents, micro_dim (0: closure only)", ylabel="forecast NRMSE")
     ax.margins(x=0.1)
-    _log(ax)
-    return _finish(ax, own)
-
-
-def _array(name: str, value: ArrayLike, layout: tuple[str, ...], sizes: dict[str, int]) -> np.ndarray:
-    """`value` as an array whose axes are `layout`; sizes first met are noted in `sizes`, later ones must agree."""
-    array = np.asarray(value)
-    known = tuple(sizes.get(axis) for axis in layout)
-    if array.ndim != len(layout) or any(k not in (None, n) for k, n in zip(known, array.shape, strict=True)):
-        expected = ", ".join(
-            axis if size is None else f"{axis}={size}" for axis, size in zip(layout, known, strict=True)
-        )
-        raise InputError(
-            f"`{name}` must have the shape ({expected}), got {array.shape}; index or transpose it to these axes."
-        )
-    sizes.update(zip(layout, array.shape, strict=True))
-    return array
-
-
-def _new_axes(height: float) -> Axes:
-    """The only axes of a new figure, `height` inches high."""
-    return Figure(figsize=(WIDTH * 2 / 3, height), layout="constrained").subplots()
-
-
-def _finish(ax: Axes, own: bool) -> Figure:
-    """Legend, above the panel where the figure is our `own`, and spines; the figure of `ax`."""
-    figure = ax.get_figure(root=True)
-    if own:
-        figure.legend(**LEGEND_ABOVE)
-    else:
-        ax.legend(frameon=False)
-    _tidy([ax])
-    return figure
-
-
-def _edges(name: str, centres: np.ndarray) -> np.ndarray:
-    """Edges of the cells around `centres`, `(n,)` to `(n + 1,)`: half way between, and as far out at the ends."""
-    if len(centres) < 2:
-        raise InputError(
-            f"`{name}` needs at least 2 values for an image, got {len(centres)}; pass more frames or points."
-        )
-    middle = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
-
-
-def _finite_range(values: np.ndarray) -> tuple[float, float]:
-    """Least and largest finite value; zeros if there is none."""
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-
-
-def _even_ticks(most: int) -> MaxNLocator:
-    """Evenly spaced round ticks, `most` intervals at most."""
-    return MaxNLocator(most, steps=(1, 2, 2.5, 5, 10))
-
-
-def _log(ax: Axes) -> None:
-    """Logarithmic y-axis with plain numbers: evenly spaced, at 1, 2, 5, 10, …, or at decades, as the range asks."""
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    if low <= 0:  # nothing positive to show
-        ax.set_yscale("linear")
-        ax.set_yticks([])
-        return
-    decades = np.log10(high / low)
-    if decades < 0.8:
-        ax.yaxis.set_major_locator(_even_ticks(5))
-    else:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _symlog(ax: Axes, linear: float) -> None:
-    """y-axis linear within `±linear` and logarithmic beyond, with plain numbers evenly spaced and then at decades."""
-    if linear == 0:
-        return
-    ax.set_yscale("symlog", linthresh=linear)
-    low, high = ax.get_ylim()
-    even = _even_ticks(5).tick_values(max(low, -linear), min(high, linear))
-    decades = 10.0 ** np.arange(np.ceil(np.log10(linear)), np.log10(max(high, linear)))
-    ax.set_yticks(
-        [tick for tick in (*even, *decades) if low <= tick <= high and (abs(tick) <= linear or tick in decades)]
-    )
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
-
-
-def _tidy(axes: Iterable[Axes]) -> None:
-    """Left and bottom spines only."""
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
+    set_log(ax)
+    return finish(ax, own)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from msvi import plotting
+from msvi import axes, plotting
 from msvi.errors import InputError
 
 matplotlib.use("Agg")
@@ -37,14 +37,16 @@ def render(figure: Figure) -> None:
 
 
 def test_imports_only_numpy_and_matplotlib():
+    """No jax, no training, and no global state of pyplot."""
     modules = set()
-    for node in ast.walk(ast.parse(inspect.getsource(plotting))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules.add(node.module)
+    for source in (plotting, axes):
+        for node in ast.walk(ast.parse(inspect.getsource(source))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add(node.module)
     assert {name.split(".")[0] for name in modules} == {"collections", "numpy", "matplotlib", "msvi"}
-    assert {name for name in modules if name.startswith("msvi")} == {"msvi.errors"}
+    assert {name for name in modules if name.startswith("msvi")} == {"msvi.axes", "msvi.errors"}
     assert "matplotlib.pyplot" not in modules
 
 
