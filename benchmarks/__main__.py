@@ -10,6 +10,7 @@ import dataclasses
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -44,7 +45,7 @@ def main() -> None:
     result = {
         "case": config.case,
         "micro_dim": config.model.micro_dim,
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "versions": versions(),
         "reference_matmul_2048": measure_matmul(),
@@ -52,7 +53,7 @@ def main() -> None:
         "step_dense_window": measure_step(dense, dataset),
         "forecast": measure_forecast(config, dataset),
     }
-    result["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    result["peak_memory_gib"] = _peak_memory_gib()
     print(format_result(result))
     if OUTPUT.value:
         write_json(OUTPUT.value, result)
@@ -85,8 +86,8 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
         return jax.vmap(elbo, (None, 0, 0, 0))(params, times, frames, keys).elbo.sum()
 
     def both(function):
-        """Value and gradient with respect to the parameters, as in training."""
-        return jax.jit(jax.grad(lambda params: function(params)))
+        """The function and its gradient with respect to the parameters, as in training."""
+        return jax.jit(jax.value_and_grad(function))
 
     encode = jax.vmap(jax.vmap(model.encode, (None, 0)), (None, 0))
     decode = jax.vmap(jax.vmap(model.decode, (None, 0)), (None, 0))
@@ -131,6 +132,11 @@ def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, fl
         f"solve, {label}": time_function(solve, params, jax.random.key(0)),
         f"decode and sample, {label}": time_function(decode, params, z, jax.random.key(0)),
     }
+
+
+def _peak_memory_gib() -> float:
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def time_function(function: Callable, *arguments) -> dict[str, float]:

@@ -2,16 +2,22 @@
 
 from msvi.config import Config
 from msvi.data.dataset import Dataset
+from msvi.errors import InputError
 from msvi.inference.elbo import WindowElbo
 from msvi.inference.posterior import GaussianProcessPosterior
 from msvi.model.multiscale import MultiscaleModel
 
 
 def build_model(config: Config, dataset: Dataset) -> MultiscaleModel:
-    """The multiscale model on the data's grid, in units of the standard deviation of the training fields."""
-    return MultiscaleModel(
-        config.model, dataset.grid, dataset.num_channels, dataset.boundary, float(dataset.train.u.std())
-    )
+    """The multiscale model on the data's grid, in units of the standard deviation of the training fields.
+
+    Raises:
+      InputError: training fields that do not vary.
+    """
+    field_scale = float(dataset.train.u.std())
+    if field_scale == 0:
+        raise InputError("The training fields must vary, got one constant; check the data.")
+    return MultiscaleModel(config.model, dataset.grid, dataset.num_channels, dataset.boundary, field_scale)
 
 
 def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:

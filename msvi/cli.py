@@ -1,9 +1,11 @@
 """Entry layer: command-line flags to a checked configuration, errors to one line and an exit status."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -26,6 +28,7 @@ def read_config() -> Config:
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; what a user can mend ends in one line and status 2."""
+    jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 or bfloat16 behind one's back
     logging.set_verbosity(logging.ERROR)  # orbax tells much that is no concern of the user
 
     def guarded(argv: list[str]) -> None:
@@ -35,7 +38,7 @@ def run(main: Callable[[], None]) -> None:
 
     try:
         app.run(guarded, flags_parser=_parse)
-    except InputError as error:
+    except (InputError, OSError) as error:  # an OSError names its file: a full disk, a folder that is a file
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -45,32 +48,26 @@ def run(main: Callable[[], None]) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     """The flags, with every way of getting them wrong turned into an `InputError` of one sentence."""
-    for argument in argv[1:]:
-        name, _, value = argument.lstrip("-").partition("=")
-        path = value.partition(":")[0]
-        if name == "config" and value and not os.path.isfile(path):
-            raise InputError(f"`--config` must be a Python file, got {path}, which does not exist; see configs/.")
+    for argument, following in zip(argv[1:], [*argv[2:], ""], strict=False):
+        name, given, value = argument.lstrip("-").partition("=")
+        path = (value if given else following).partition(":")[0]
+        if name == "config" and not os.path.isfile(path):
+            raise InputError(f"`--config` must be a Python file, got {path!r}, which is none; see configs/.")
     try:
         return FLAGS(argv)
     except flags.Error as error:
         # An exception inside the configuration file arrives as the text of its traceback; the last line says why.
         raise InputError(str(error).strip().splitlines()[-1]) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(_explain(argv, error)) from None
+        raise InputError(_explain(argv, str(error.args[0] if error.args else error))) from None
 
 
-def _explain(argv: list[str], error: Exception) -> str:
+def _explain(argv: list[str], message: str) -> str:
     """Names the override that does not fit: `ml_collections` reports it by its last part alone."""
-    if FLAGS["config"].value is None:
-        return " ".join(str(error).split())
+    close = re.search(r'Did you mean "(\w+)"', message)
+    hint = f"did you mean `{close[1]}`?" if close else "its fields stand in the file given as --config."
     for argument in argv[1:]:
         name = argument.lstrip("-").partition("=")[0]
-        if not name.startswith("config."):
-            continue
-        group = FLAGS["config"].value
-        for part in name.split(".")[1:]:
-            if not hasattr(group, "keys") or part not in group:
-                known = ", ".join(sorted(group.keys())) if hasattr(group, "keys") else "no fields"
-                return f"`--{name}` names no field of the configuration ({part!r} is not one of {known}); correct it."
-            group = group[part]
-    return " ".join(str(error).split())
+        if name.startswith("config.") and any(re.search(rf"\b{part}\b", message) for part in name.split(".")[-2:]):
+            return f"`--{name}` names no field of the configuration; {hint}"
+    return " ".join(message.split())

@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 from msvi.data.dataset import EQUATIONS, DataConfig
-from msvi.errors import InputError, require_at_least
+from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.filter import MacroFilter
@@ -39,8 +39,11 @@ class Config:
     forecast: ForecastConfig = ForecastConfig()
 
     def __post_init__(self):
-        require_at_least(self, "config", seed=0)
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"`seed` must be at least 0 and below 2**32, got {self.seed}; choose another.")
         equation, frames = self.data.equation, self.data.equation.num_frames
+        if type(equation) is not EQUATIONS.get(self.case):
+            raise InputError(f"`data.equation` must be that of case {self.case}, got {type(equation).__name__}.")
         # Refuses a mesh that does not fit before any data is generated.
         MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
         if self.inference.window > frames:
@@ -61,20 +64,22 @@ def from_dict(values: dict[str, Any]) -> Config:
     Raises:
       InputError: an unknown, missing or ill-typed field, or a value that cannot be used.
     """
+    if not isinstance(values, dict):
+        raise InputError(f"A configuration must be groups of fields, got {values!r}.")
     case = values.get("case")
-    if case not in EQUATIONS:
+    if not isinstance(case, str) or case not in EQUATIONS:
         raise InputError(f"`case` must be one of {', '.join(EQUATIONS)}, got {case!r}.")
     return _build(Config, values, "config", equation=EQUATIONS[case])
 
 
-def differences(old: Config, new: Config) -> list[str]:
-    """The fields in which two configurations differ, as `name: old -> new`."""
+def differences(old: Config, new: Config, ignore: tuple[str, ...] = ("data.cache_dir",)) -> list[str]:
+    """The fields in which two configurations differ, as `name: old -> new`, but for those that do not matter."""
     flat_old, flat_new = _flatten(to_dict(old)), _flatten(to_dict(new))
     names = sorted(flat_old.keys() | flat_new.keys())
     return [
         f"{name}: {flat_old.get(name)} -> {flat_new.get(name)}"
         for name in names
-        if flat_old.get(name) != flat_new.get(name)
+        if name not in ignore and flat_old.get(name) != flat_new.get(name)
     ]
 
 

@@ -13,12 +13,12 @@ def require_at_least(group: object, prefix: str, **least: float) -> None:
     """Checks that fields of a configuration group have at least the given values.
 
     Raises:
-      InputError: naming the first field that is smaller, or not a number.
+      InputError: naming the first field that is smaller, or not finite.
     """
     for name, bound in least.items():
         value = getattr(group, name)
-        if not value >= bound:
-            raise InputError(f"`{prefix}.{name}` must be at least {bound}, got {value}; change it.")
+        if not bound <= value < float("inf"):
+            raise InputError(f"`{prefix}.{name}` must be finite and at least {bound}, got {value}; change it.")
 
 
 def require_positive(group: object, prefix: str, *names: str) -> None:

@@ -16,7 +16,7 @@ from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, from_dict, load_json, to_dict
 from msvi.data.dataset import Dataset, Split, load_dataset
 from msvi.errors import InputError
-from msvi.forecast import decode_ensemble, forecast_latents, reconstruct
+from msvi.forecast import forecast_field, reconstruct
 from msvi.model.multiscale import MultiscaleModel
 from msvi.training.state import init_state
 from msvi.training.workdir import Workdir, write_json
@@ -73,6 +73,10 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     model = build_model(config, dataset)
     template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
     state, record = run.best.restore(template)
+    # What cannot be written is found before the work, not after it.
+    figures_dir = figures_dir or os.path.join(run.path, "figures")
+    for folder in (os.path.join(results_dir, config.case), figures_dir):
+        os.makedirs(folder, exist_ok=True)
     params = state.average["model"]
 
     scores, curves = score_split(model, params, dataset.t, dataset.test, config)
@@ -81,7 +85,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
         "case": config.case,
         "micro_dim": config.model.micro_dim,
         "seed": config.seed,
-        "steps": config.train.steps,
+        "steps": run.latest.latest_step(),
         "best_step": int(state.step),
         "train_seconds": _train_seconds(run, template, record),
         "evaluate_seconds": seconds,
@@ -100,7 +104,6 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     else:
         write_json(shared, result)
         paths.append(shared)
-    figures_dir = figures_dir or os.path.join(run.path, "figures")
     paths += draw_figures(figures_dir, model, params, dataset, config, curves, run.read_history())
     return Evaluation(result, paths)
 
@@ -115,7 +118,8 @@ def score_split(
 
     @jax.jit
     def score(u, u_true, key):
-        mean, _, _ = _forecast(model, params, t, u, key, config)
+        members, steps = config.forecast.num_members, config.forecast.steps_per_frame
+        mean, _, _ = forecast_field(model, params, t, u[0], key, members, steps)
         reconstruction = reconstruct(model, params, u)
         scores = Scores(
             nrmse=metrics.nrmse(mean, u),
@@ -135,7 +139,8 @@ def score_split(
 def summarize(values: np.ndarray) -> dict[str, Any]:
     """Mean, median, standard deviation and the values; a value that is not finite is written as null."""
     finite = [float(v) if np.isfinite(v) else None for v in values]
-    statistics = {"mean": np.mean(values), "median": np.median(values), "std": np.std(values)}
+    with np.errstate(invalid="ignore"):
+        statistics = {"mean": np.mean(values), "median": np.median(values), "std": np.std(values)}
     return {k: float(v) if np.isfinite(v) else None for k, v in statistics.items()} | {"per_trajectory": finite}
 
 
@@ -170,12 +175,12 @@ def draw_figures(
     history: list[dict[str, float]],
 ) -> list[str]:
     """Draws the first test trajectory's forecast, the errors of all, the filter and the training; returns the paths."""
-    os.makedirs(directory, exist_ok=True)
     t, u, u_true = jnp.asarray(dataset.t, jnp.float32), dataset.test.u[0], dataset.test.u_true[0]
 
     @jax.jit
     def solve(u, key):
-        mean, std, z = _forecast(model, params, t, u, key, config)
+        members, steps = config.forecast.num_members, config.forecast.steps_per_frame
+        mean, std, z = forecast_field(model, params, t, u[0], key, members, steps)
         macro, micro = jax.vmap(jax.vmap(lambda z: model.decode_parts(params, z)))(z)
         encoded = jax.vmap(lambda frame: model.encode(params, frame).mean)(u)
         return mean, std, macro.mean(axis=0), micro.mean(axis=0), z, encoded
@@ -207,14 +212,6 @@ def draw_figures(
     return paths
 
 
-def _forecast(model, params, t, u, key, config):
-    """Ensemble mean and sd of the observed field, and the latent paths behind them."""
-    path_key, noise_key = jax.random.split(key)
-    members, steps = config.forecast.num_members, config.forecast.steps_per_frame
-    z = forecast_latents(model, params, t, u[0], path_key, members, steps)
-    return *decode_ensemble(model, params, z, noise_key), z
-
-
 def _curves(history: list[dict[str, float]]) -> dict[str, np.ndarray]:
     """Columns of the history; the validation ones only where there was a validation."""
     validated = [entry for entry in history if "val_nrmse" in entry]
@@ -240,4 +237,6 @@ def _other_run(path: str, config: Config) -> str:
             other = from_dict(json.load(file)["config"])
     except (ValueError, KeyError, TypeError) as error:
         return f"which cannot be read: {error}"
-    return "; ".join(differences(other, config))
+    # A run trained further replaces its own result; a shorter one does not replace a longer one's.
+    free = ("train.steps", "data.cache_dir") if other.train.steps <= config.train.steps else ("data.cache_dir",)
+    return "; ".join(differences(other, config, ignore=free))

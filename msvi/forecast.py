@@ -124,14 +124,15 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
 
 def forecast_field(
     model: MultiscaleModel, params: Params, t: Array, u0: Array, key: Array, num_members: int, steps_per_frame: int = 1
-) -> tuple[Array, Array]:
-    """Mean and standard deviation of the observed field's ensemble forecast from one frame.
+) -> tuple[Array, Array, Array]:
+    """Ensemble forecast of the observed field from one frame: `forecast_latents` and `decode_ensemble` in one.
 
-    `forecast_latents` and `decode_ensemble` in one; arguments as there. Returns two arrays `(time, *grid, channel)`.
+    Arguments as there. Returns mean and standard deviation, `(time, *grid, channel)`, and the latent paths behind
+    them, `(member, time, latent_dim)`.
     """
     path_key, noise_key = jax.random.split(key)
     z = forecast_latents(model, params, t, u0, path_key, num_members, steps_per_frame)
-    return decode_ensemble(model, params, z, noise_key)
+    return *decode_ensemble(model, params, z, noise_key), z
 
 
 def reconstruct(model: MultiscaleModel, params: Params, u: Array) -> Array:

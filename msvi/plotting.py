@@ -176,7 +176,8 @@ def error_over_time(t: ArrayLike, errors: Mapping[str, ArrayLike], ax: Axes | No
         color = ERROR_COLORS.get(label) or next(spare)
         if np.ndim(error) == 2:
             error = as_array(f"errors[{label!r}]", error, ("trajectory", "time"), dict(sizes))
-            low, error, high = np.quantile(error, (0.1, 0.5, 0.9), axis=0)
+            with np.errstate(invalid="ignore"):  # a diverged trajectory leaves a gap
+                low, error, high = np.quantile(error, (0.1, 0.5, 0.9), axis=0)
             ax.fill_between(t, low, high, color=color, alpha=0.25, lw=0)
         else:
             error = as_array(f"errors[{label!r}]", error, ("time",), sizes)
@@ -320,37 +321,3 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
         ax.legend(frameon=False)
     tidy((likelihood, residual, validation))
     return figure
-
-
-def error_against_micro_dim(
-    entries: Sequence[tuple[int, int, float]], published: Mapping[int, float], ax: Axes | None = None
-) -> Figure:
-    """Forecast error against the number of microscale latents, on a logarithmic axis.
-
-    Args:
-      entries: `(micro_dim, seed, median NRMSE over the test trajectories)` of each run.
-      published: micro_dim -> NRMSE; may be empty.
-      ax: to draw into.
-
-    Returns:
-      The figure; the lines are the median over the seeds, the single seeds and, if there are any, the published values.
-    """
-    if len(entries) == 0 or any(len(entry) != 3 for entry in entries):
-        raise InputError(
-            f"`entries` must hold one or more triples (micro_dim, seed, nrmse), got {entries}; pass one for each run."
-        )
-    dims, errors = np.array([entry[0] for entry in entries]), np.array([entry[2] for entry in entries])
-    own = ax is None
-    ax = new_axes(3.6) if own else ax
-    shown = np.unique(dims)
-    ax.plot(shown, [np.median(errors[dims == dim]) for dim in shown], color=FORECAST, lw=1.8, label="median over seeds")
-    ax.plot(dims, errors, color=FORECAST, ls="", marker="o", ms=6, alpha=0.6, mew=0, label="one seed")
-    if published:
-        known = sorted(published)
-        style = {"color": REFERENCE, "ls": "", "marker": "s", "ms": 8, "mfc": "none", "mew": 1.4}
-        ax.plot(known, [published[dim] for dim in known], label="published", **style)
-    ax.set_xticks(sorted({*dims, *published}))
-    ax.set(xlabel="microscale latents, micro_dim (0: closure only)", ylabel="forecast NRMSE")
-    ax.margins(x=0.1)
-    set_log(ax)
-    return finish(ax, own)

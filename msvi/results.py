@@ -45,8 +45,8 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
         "|---" * len(_COLUMNS) + "|",
     ]
     for r in results:
-        nrmse = r["test"]["nrmse"]
-        worst = "diverged" if None in nrmse["per_trajectory"] else f"{max(nrmse['per_trajectory']):.4f}"
+        nrmse, test = r["test"]["nrmse"], r["test"]
+        worst = None if None in nrmse["per_trajectory"] else max(nrmse["per_trajectory"])
         published = PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
         cells = [
             r["case"],
@@ -54,12 +54,10 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
             str(r["seed"]),
             f"{r['steps']:,}",
             f"{r['train_seconds'] / 60:.1f} min",
-            f"**{nrmse['median']:.4f}**",
-            f"{nrmse['mean']:.4f} ± {nrmse['std']:.4f}",
-            worst,
-            f"{r['test']['nrmse_clean']['median']:.4f}",
-            f"{r['test']['reconstruction_nrmse']['median']:.4f}",
-            f"{r['test']['noise_floor']['median']:.4f}",
+            f"**{_number(nrmse['median'])}**",
+            f"{_number(nrmse['mean'])} ± {_number(nrmse['std'])}",
+            _number(worst),
+            *(_number(test[name]["median"]) for name in ("nrmse_clean", "reconstruction_nrmse", "noise_floor")),
             "" if published is None else f"{published:.3f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -72,10 +70,14 @@ def insert_table(readme: str, table: str) -> str:
     Raises:
       InputError: a mark is missing.
     """
-    if _BEGIN not in readme or _END not in readme:
+    if _BEGIN not in readme or _END not in readme.split(_BEGIN, 1)[1]:
         raise InputError(f"The README needs the marks {_BEGIN} and {_END} around its table; put them back.")
     head, rest = readme.split(_BEGIN, 1)
     return f"{head}{_BEGIN}\n{table}\n{_END}{rest.split(_END, 1)[1]}"
+
+
+def _number(value: float | None) -> str:
+    return "diverged" if value is None else f"{value:.4f}"
 
 
 def main() -> int:

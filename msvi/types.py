@@ -7,7 +7,9 @@
 | `eta` | microscale latent | `(micro_dim,)` |
 | `z` | joint latent state, `zeta` raveled and then `eta` | `(latent_dim,)` |
 | `t` | time, non-dimensional | `()` |
+| `Q`, `log_q` | diagonal of the squared dispersion `L Lᵀ`, and its logarithm | `(latent_dim,)` |
 | `s` | coarsening factor, full points per coarse cell and axis | int |
+| `params`, `key` | nested dict of arrays; JAX random key | |
 
 Leading axes, where there are any, are `trajectory`, `member` or `time` and are named in the docstring.
 Functions work on one sample; `jax.vmap` is applied by the caller.
@@ -36,10 +38,3 @@ class Gaussian(NamedTuple):
         """Elementwise log density of `x`, of the shape of `mean`."""
         precision = jax.numpy.exp(-self.log_var)
         return -0.5 * ((x - self.mean) ** 2 * precision + self.log_var + jax.numpy.log(2 * jax.numpy.pi))
-
-
-class Dynamics(NamedTuple):
-    """Itô SDE `dz = drift(params, t, z) dt + L dW` with `L Lᵀ = diag(exp(log_q(params)))`."""
-
-    drift: Any
-    log_q: Any

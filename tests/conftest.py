@@ -35,6 +35,7 @@ def model_config():
         micro_hidden=(8,),
         encoder_hidden=(8,),
         decoder_hidden=(8,),
+        micro_clock=True,
         drift_scale=1.0,
     )
 

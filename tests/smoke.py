@@ -56,8 +56,8 @@ class EvaluatedRun(NamedTuple):
 
 
 def load_module(path):
-    """The module of a configuration file."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    """The module in a file that is in no package, imported and not run as a command."""
+    spec = importlib.util.spec_from_file_location(f"file_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

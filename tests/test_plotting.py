@@ -140,25 +140,12 @@ def test_training_curves_before_the_first_validation():
     render(plotting.training_curves(empty))
 
 
-def test_error_against_micro_dim_takes_the_median_over_seeds():
-    entries = [(0, 0, 0.1), (5, 0, 0.01), (5, 1, 0.04), (5, 2, 0.02)]
-    figure = plotting.error_against_micro_dim(entries, {5: 0.011, 0: 0.105})
-    median, seeds, published = figure.axes[0].lines
-    np.testing.assert_array_equal(median.get_xydata(), [[0, 0.1], [5, 0.02]])
-    np.testing.assert_array_equal(seeds.get_ydata(), [0.1, 0.01, 0.04, 0.02])
-    np.testing.assert_array_equal(published.get_xydata(), [[0, 0.105], [5, 0.011]])
-    assert published.get_markerfacecolor() == "none"
-    assert len(plotting.error_against_micro_dim(entries, {}).axes[0].lines) == 2
-    render(figure)
-
-
 def test_single_panels_draw_into_the_axes_they_are_given():
     figure = Figure(layout="constrained")
-    axes = figure.subplots(1, 3)
+    axes = figure.subplots(1, 2)
     assert plotting.error_over_time(t, {"forecast": 0.1 + t}, ax=axes[0]) is figure
     assert plotting.kernel_1d(np.ones(5), np.ones(5), 2, ax=axes[1]) is figure
-    assert plotting.error_against_micro_dim([(0, 0, 0.1)], {}, ax=axes[2]) is figure
-    assert [len(ax.lines) for ax in axes] == [1, 3, 2]
+    assert [len(ax.lines) for ax in axes] == [1, 3]
     render(figure)
 
 
@@ -184,8 +171,6 @@ def test_single_panels_draw_into_the_axes_they_are_given():
         (lambda: plotting.kernel_1d(np.ones(5), np.ones(3), 2), r"`initial`.*offset=5.*\(3,\)"),
         (lambda: plotting.training_curves({"step": np.arange(3)}), "`history`.*lacks log_likelihood"),
         (lambda: plotting.training_curves(history | {"loss": np.ones(3)}), r"'loss'.*step=10.*\(3,\)"),
-        (lambda: plotting.error_against_micro_dim([], {}), r"`entries`.*got \[\]"),
-        (lambda: plotting.error_against_micro_dim([(5, 0.01)], {}), r"`entries`.*got \[\(5, 0.01\)\]"),
     ],
 )
 def test_unusable_arrays_are_refused(draw, message):

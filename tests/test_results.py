@@ -25,6 +25,7 @@ RESULT = {
     "train_seconds": 90.0,
     "test": {
         "nrmse": summary(0.0312, 0.0287, 0.0044, 0.0287, 0.0356, 0.0293),
+        "nrmse_clean": summary(0.0277, 0.0266, 0.004, 0.0266, 0.0301),
         "reconstruction_nrmse": summary(0.02, 0.0211, 0.001, 0.02, 0.0211),
         "noise_floor": summary(0.011, 0.0109, 0.001, 0.011, 0.0109),
     },
@@ -50,8 +51,10 @@ def test_row():
     """Every number of a result stands in its row, the published value of that case and dimension beside it."""
     (cells,) = rows(markdown_table([make_result()]))
     text = " ".join(cells)
-    for part in ("burgers_1d", "30,000", "1.5 min", "0.0287", "0.0312 ± 0.0044", "0.0356", "0.0211", "0.0109", "0.011"):
+    for part in ("burgers_1d", "30,000", "1.5 min", "0.0287", "0.0312 ± 0.0044", "0.0356"):
         assert part in text
+    for part in ("0.0266", "0.0211", "0.0109", "0.011"):
+        assert part in cells
     head = markdown_table([]).splitlines()
     assert len(head) == 2 and head[0].count("|") == head[1].count("|") == len(cells) + 1
 
@@ -65,7 +68,8 @@ def test_case_without_published_value():
 def test_diverged_run():
     """A run with a diverged trajectory is in the table all the same; what it lacks is called so."""
     result = make_result()
-    result["test"]["nrmse"] = summary(None, None, None, 0.1, None)
+    for name in ("nrmse", "nrmse_clean"):
+        result["test"][name] = summary(None, None, None, 0.1, None)
     (cells,) = rows(markdown_table([result]))
     assert "diverged" in " ".join(cells) and "None" not in " ".join(cells) and "0.0211" in cells
 

@@ -21,7 +21,7 @@ from msvi.build import build_elbo, build_model
 from msvi.data.dataset import load_dataset
 from msvi.errors import InputError
 from msvi.training import loop
-from msvi.training.state import TrainConfig, init_state, make_optimizer, make_train_chunk
+from msvi.training.state import Objective, TrainConfig, init_state, make_optimizer, make_train_chunk
 from msvi.training.workdir import Workdir
 
 pytest_plugins = ["smoke"]
@@ -62,8 +62,14 @@ def fresh_state(config, elbo):
 
 
 def test_resumed_equals_uninterrupted(half_copy, smoke_run, programs, capsys):
-    """20 steps and then 40 in the same folder are 40 steps; raising `train.steps` is all it takes to go on."""
+    """20 steps and then 40 in the same folder are 40 steps; raising `train.steps` is all it takes to go on.
+
+    Only the wall time adds up: the whole run's stands beside the checkpoint.
+    """
+    latest = Workdir(str(half_copy)).latest
+    seconds = latest.restore(smoke_run.state)[1]["train_seconds"]
     state = loop.train(smoke_run.config, str(half_copy))
+    assert latest.restore(smoke_run.state)[1]["train_seconds"] > seconds
     assert "from step 20 to 40" in capsys.readouterr().out
     assert_same_state(state, smoke_run.state)
     assert_same_run(half_copy, smoke_run)
@@ -124,6 +130,37 @@ def test_killed_before_the_first_checkpoint(half_run, programs, tmp_path):
     (workdir / "history.jsonl").write_text(line + "\n")
     assert_same_state(loop.train(half_run.config, str(workdir)), half_run.state)
     assert_same_run(workdir, half_run)
+
+
+def test_chunks_validations_and_best(smoke_config, programs, monkeypatch, tmp_path):
+    """A loop of scripted errors: where it looks at the loss, where it validates and saves, and what it calls best.
+
+    The best of an earlier command is not forgotten by a later one whose first errors are worse.
+    """
+    errors, counts = {25: 0.5, 50: 0.3, 57: 0.4, 75: 0.35, 80: 0.2}, []
+
+    def make_chunk(elbo, inference, train):
+        def chunk(state, t, u, count):
+            counts.append(count)
+            return state._replace(step=state.step + count), Objective(*jnp.zeros((3, train.log_every)))
+
+        return chunk
+
+    def make_validation(model, dataset, config):
+        return lambda state: {"val_nrmse": errors[int(state.step)], "val_reconstruction": 0.1}
+
+    monkeypatch.setattr(loop, "make_train_chunk", make_chunk)
+    monkeypatch.setattr(loop, "make_validation", make_validation)
+    run = Workdir(str(tmp_path / "run"))
+    for steps, expected, best in ((57, [10, 10, 5, 5, 10, 10, 7], 50), (75, [3, 10, 5], 50), (80, [5], 80)):
+        counts.clear()
+        config = change(smoke_config, "train", steps=steps, log_every=10, eval_every=25)
+        assert int(loop.train(config, run.path).step) == steps
+        assert counts == expected
+        assert (run.latest.latest_step(), run.best.latest_step()) == (steps, best)
+    history = {entry["step"]: entry for entry in run.read_history()}
+    assert list(history) == [10, 20, 25, 30, 40, 50, 57, 60, 70, 75, 80]
+    assert {step: entry["val_nrmse"] for step, entry in history.items() if "val_nrmse" in entry} == errors
 
 
 def test_finished_run_is_left_alone(smoke_run, programs, capsys):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.errors import InputError
+from msvi.errors import InputError, require_at_least, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,16 +58,8 @@ class Burgers1D:
         return np.linspace(0.0, self.t1, self.num_frames)
 
     def __post_init__(self):
-        if self.num_points < 3 or self.num_frames < 2:
-            raise InputError(
-                f"`data.equation` needs at least 3 points and 2 frames, got num_points={self.num_points} and "
-                f"num_frames={self.num_frames}; raise them."
-            )
-        if min(self.t1, self.max_dt, self.viscosity, self.width_mean) <= 0:
-            raise InputError(
-                "`data.equation` needs positive t1, max_dt, viscosity and width_mean, got "
-                f"{self.t1}, {self.max_dt}, {self.viscosity}, {self.width_mean}."
-            )
+        require_at_least(self, "data.equation", num_points=3, num_frames=2, amplitude_std=0, width_std=0)
+        require_positive(self, "data.equation", "t1", "max_dt", "viscosity", "width_mean")
         # Heun is stable for |lambda dt| <= 2 on the negative real axis and lambda = -4 nu / dx².
         limit = 0.5 / (self.viscosity * self.num_points**2)
         if self._dt > limit * (1 + 1e-9):
@@ -101,7 +93,8 @@ class Burgers1D:
         Returns:
           float64 field at the frame times, `(num_frames, num_points, 1)`.
         """
-        with jax.enable_x64(True):
+        # On the CPU everywhere: the cached numbers are not to depend on the accelerator.
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             steps = jnp.linspace(0.0, self.t1, (self.num_frames - 1) * self._steps_per_frame + 1)
             return np.asarray(
                 _solve(jnp.asarray(u0), steps, self._steps_per_frame, 1 / self.num_points, self.viscosity)

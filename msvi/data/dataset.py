@@ -78,7 +78,7 @@ class Dataset(NamedTuple):
         return self.train.u.shape[-1]
 
 
-def load_dataset(case: str, config) -> Dataset:
+def load_dataset(case: str, config: DataConfig) -> Dataset:
     """The data set of `case`, from the cache if it is there, generated and cached if not.
 
     The file's name carries a hash of every parameter that the numbers depend on, and the parameters stand
@@ -86,7 +86,7 @@ def load_dataset(case: str, config) -> Dataset:
 
     Args:
       case: name of the equation, a key of `EQUATIONS`.
-      config: `msvi.config.DataConfig`.
+      config: which trajectories, and where they are kept.
 
     Raises:
       InputError: the cached file is damaged, holds other parameters, or holds values that are not finite.
@@ -131,15 +131,20 @@ def check_dataset(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def _generate(config) -> dict[str, np.ndarray]:
+def _generate(config: DataConfig) -> dict[str, np.ndarray]:
     """Every trajectory has a generator of its own, so a split's size never changes the others' draws."""
     equation = config.equation
     u_true, u = [], []
     splits = (("train", config.num_train), ("val", config.num_val), ("test", config.num_test))
-    for split, (_, number) in enumerate(splits):
+    for split, (split_name, number) in enumerate(splits):
         for index in range(number):
             rng = np.random.default_rng([config.seed, split, index])
             solution = equation.solve(equation.sample_initial(rng))
+            if not np.isfinite(solution).all():
+                raise InputError(
+                    f"The reference solution of {split_name} trajectory {index} is not finite; lower "
+                    "data.equation.max_dt or the size of the initial condition."
+                )
             u_true.append(solution.astype(np.float32))
             u.append((solution + config.noise_std * rng.standard_normal(solution.shape)).astype(np.float32))
     return {"u": np.stack(u), "u_true": np.stack(u_true)}

@@ -9,22 +9,21 @@ import numpy as np
 from msvi.errors import InputError
 from msvi.types import Array
 
-BOUNDARIES = ("periodic", "edge")
+BOUNDARIES = ("periodic",)
 
 
 @dataclasses.dataclass(frozen=True)
 class MacroFilter:
     """Restriction `zeta_c = sum_o k_o u[s c + s // 2 + o]` and its adjoint, the lift.
 
-    The kernel `k` has support `2 n_sigma s + 1` per axis. What its offsets `o` reach beyond the grid is taken
-    from the other side (`periodic`) or from the outermost point (`edge`); the adjoint follows by itself,
-    since both are the same small matrix.
+    The kernel `k` has support `2 n_sigma s + 1` per axis. What its offsets `o` reach beyond the grid is taken from the
+    other side; the adjoint follows by itself, since both are the same small matrix.
 
     Attributes:
       grid: full-resolution points per axis.
       coarsening: `s`, the same on every axis.
       n_sigma: half-width of the kernel in units of `s`.
-      boundary: per axis, `"periodic"` or `"edge"`.
+      boundary: kind of each axis, one of `BOUNDARIES`.
 
     Raises:
       InputError: a grid that `s` does not divide, or an unknown boundary.
@@ -68,9 +67,11 @@ class MacroFilter:
 
     def matrix(self, kernel: Array) -> Array:
         """The restriction as a matrix `(cells, points)`; its transpose is the lift."""
-        cells, points, entries = _indices(self)
+        cells, points = _indices(self)
         shape = (int(np.prod(self.coarse_grid)), int(np.prod(self.grid)))
-        return jnp.zeros(shape, kernel.dtype).at[cells, points].add(kernel.ravel()[entries])
+        # Broadcast rather than indexed: the gradient is then a sum, not a scatter of many values to one place.
+        entries = jnp.broadcast_to(kernel.ravel()[None], (shape[0], kernel.size)).ravel()
+        return jnp.zeros(shape, kernel.dtype).at[cells, points].add(entries)
 
     def restrict(self, kernel: Array, u: Array) -> Array:
         """`(*grid, channel)` to `(*coarse_grid, channel)`."""
@@ -82,22 +83,17 @@ class MacroFilter:
 
 
 @functools.cache
-def _indices(macro_filter: MacroFilter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For every (cell, kernel entry) pair: the cell, the point it reads and the entry, as flat indices."""
+def _indices(macro_filter: MacroFilter) -> tuple[np.ndarray, np.ndarray]:
+    """For every (cell, kernel entry) pair, in this order: the cell and the point it reads, as flat indices."""
     f = macro_filter
-    half = f.n_sigma * f.coarsening
-    points = []
-    for n, kind in zip(f.grid, f.boundary, strict=True):
-        centres = np.arange(n // f.coarsening) * f.coarsening + f.coarsening // 2
-        reached = centres[:, None] + np.arange(-half, half + 1)
-        points.append(reached % n if kind == "periodic" else np.clip(reached, 0, n - 1))
+    half, ndim = f.n_sigma * f.coarsening, len(f.grid)
     # Axes in the order (cell_0, ..., cell_d, entry_0, ..., entry_d).
-    ndim = len(f.grid)
     point = np.zeros((1,) * 2 * ndim, np.int64)
-    for axis, reached in enumerate(points):
+    for axis, n in enumerate(f.grid):
+        centres = np.arange(n // f.coarsening) * f.coarsening + f.coarsening // 2
+        reached = (centres[:, None] + np.arange(-half, half + 1)) % n
         shape = [1] * 2 * ndim
         shape[axis], shape[ndim + axis] = reached.shape
-        point = point * f.grid[axis] + reached.reshape(shape)
+        point = point * n + reached.reshape(shape)
     cell = np.arange(np.prod(f.coarse_grid)).reshape(*f.coarse_grid, *(1,) * ndim)
-    entry = np.arange((2 * half + 1) ** ndim).reshape(*(1,) * ndim, *(2 * half + 1,) * ndim)
-    return tuple(np.broadcast_to(a, point.shape).ravel() for a in (cell, point, entry))
+    return np.broadcast_to(cell, point.shape).ravel(), point.ravel()

@@ -59,9 +59,17 @@ class CheckpointStore:
         if step is None:
             raise InputError(f"Expected a checkpoint in {self._directory}, found none; train this workdir first.")
         with self._manager(self._reading) as manager:
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(_to_host(template)), record=ocp.args.JsonRestore())
+            host = _to_host(template)
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(host), record=ocp.args.JsonRestore())
             try:
                 restored = manager.restore(step, args=args)
+                # Orbax compares names, not shapes.
+                for (path, wanted), found in zip(
+                    jax.tree.leaves_with_path(host), jax.tree.leaves(restored.state), strict=True
+                ):
+                    if found.shape != wanted.shape:
+                        name = jax.tree_util.keystr(path)
+                        raise ValueError(f"{name} has the shape {found.shape}, expected {wanted.shape}")
             except (ValueError, KeyError, OSError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise InputError(

@@ -108,7 +108,7 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     @jax.jit
     def errors(params, trajectories):
         def one(u):
-            mean, _ = forecast_field(model, params, t, u[0], jax.random.key(0), num_members, steps_per_frame)
+            mean, _, _ = forecast_field(model, params, t, u[0], jax.random.key(0), num_members, steps_per_frame)
             return metrics.nrmse(mean, u), metrics.nrmse(reconstruct(model, params, u), u)
 
         return jax.lax.map(one, trajectories)

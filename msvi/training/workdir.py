@@ -9,7 +9,7 @@ from msvi.errors import InputError
 from msvi.training.checkpoint import CheckpointStore
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
-_FREE_FIELDS = ("train.steps", "data.cache_dir")
+_FREE = ("train.steps", "data.cache_dir")
 
 
 class Workdir(NamedTuple):
@@ -48,19 +48,20 @@ class Workdir(NamedTuple):
         Raises:
           InputError: the path is a file, a folder of something else, or a run with another configuration.
         """
-        if not os.path.exists(self.path):
+        existing = self.path
+        while not os.path.exists(existing):
+            existing = os.path.dirname(existing)
+        if not os.path.isdir(existing):
+            raise InputError(f"`workdir` must be a folder, but {existing} is a file; choose another.")
+        if existing != self.path:
             return
-        if not os.path.isdir(self.path):
-            raise InputError(f"`workdir` must be a folder, got the file {self.path}; choose another.")
         if not os.path.exists(self.config):
             if os.listdir(self.path):
                 raise InputError(
                     f"`workdir` must be new, empty or a run of msvi, but {self.path} holds other files; choose another."
                 )
             return
-        changed = [
-            line for line in differences(load_json(self.config), config) if line.split(":")[0] not in _FREE_FIELDS
-        ]
+        changed = differences(load_json(self.config), config, ignore=_FREE)
         if changed:
             raise InputError(
                 f"{self.path} holds a run with another configuration ({'; '.join(changed)}); choose another workdir or "
