@@ -26,6 +26,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         config.train.learning_rate = 1e-3
         config.train.batch_windows = 1
         config.train.average_decay = 0.0
+        config.train.clip_norm = 0.0
         config.inference.num_nodes = 128
         config.inference.num_scored = 128
         config.inference.num_quadrature = 10
