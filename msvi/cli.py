@@ -42,8 +42,11 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(130)
+        print("interrupted; the same command goes on from the last checkpoint, if there is one.", file=sys.stderr)
+        # Straight out: taking the interpreter down while XLA's threads compute can crash it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -206,7 +206,7 @@ def test_interrupted(finished):
     """Ctrl-C ends with the usual status and the advice to start again, without a traceback."""
     code, out, err, _ = finished["interrupted"]
     assert (code, out) == (130, "")
-    assert err == "interrupted; the same command goes on from the last checkpoint.\n"
+    assert err == "interrupted; the same command goes on from the last checkpoint, if there is one.\n"
 
 
 def test_bug_keeps_its_traceback(finished):

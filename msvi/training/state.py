@@ -21,7 +21,7 @@ class TrainConfig:
       steps: optimiser steps in all; raising it later continues a finished run.
       learning_rate: of Adam, at step 0.
       decay_rate, decay_steps: the learning rate is multiplied by `decay_rate` every `decay_steps` steps.
-      clip_norm: largest norm of the gradient, which is scaled down to it; 0 for none. Typical norms are 3 to 40, so that
+      clip_norm: largest norm of the gradient, which is scaled down to it; 0 for none. Norms are 3 to 40 here, so that
         1 makes every window count alike: rare large gradients otherwise throw a run off for thousands of steps.
       batch_windows: windows per step.
       average_decay: decay per step of the exponential average of the weights; 0 uses the last weights.
