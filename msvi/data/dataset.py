@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from msvi.data.burgers_1d import Burgers1D
+from msvi.data.kdv_1d import KortewegDeVries1D
 from msvi.errors import InputError, require_at_least
 
-EQUATIONS = {"burgers_1d": Burgers1D}
+EQUATIONS = {"burgers_1d": Burgers1D, "kdv_1d": KortewegDeVries1D}
 
 # Part of the cache key: raise it whenever the same parameters would give other numbers.
 _GENERATOR_VERSION = 1

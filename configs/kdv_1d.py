@@ -1,0 +1,25 @@
+"""1D Korteweg–de Vries: our best recipe; variants `:published` (the paper's), `:demo` (minutes), `:smoke` (seconds)."""
+
+import ml_collections
+
+from configs import common
+from msvi.config import Config
+from msvi.data.dataset import DataConfig
+from msvi.data.kdv_1d import KortewegDeVries1D
+from msvi.model.multiscale import ModelConfig
+
+
+def get_config(variant: str = "default") -> ml_collections.ConfigDict:
+    """The configuration of `configs/kdv_1d.py` or `configs/kdv_1d.py:variant`.
+
+    Every field and its meaning stand with the groups named in `msvi.config.Config`; here are only the differences.
+    """
+    recipe = Config(
+        case="kdv_1d",
+        data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
+        model=ModelConfig(n_sigma=2),
+    )
+    config = common.make_config(recipe, variant)
+    if variant == "smoke":
+        config.data.equation.max_dt = 4e-3
+    return config
