@@ -13,7 +13,7 @@ WORKDIR = flags.DEFINE_string(
 def main() -> None:
     """Trains as the flags say."""
     config = cli.read_config()
-    train(config, WORKDIR.value or f"runs/{config.case}_d{config.model.micro_dim}_s{config.seed}")
+    train(config, WORKDIR.value or f"runs/{cli.run_name(config)}")
 
 
 if __name__ == "__main__":

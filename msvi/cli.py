@@ -1,9 +1,11 @@
 """Entry layer: command-line flags to a checked configuration, errors to one line and an exit status."""
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 from absl import app, flags, logging
@@ -15,6 +17,20 @@ from msvi.errors import InputError
 FLAGS = flags.FLAGS
 
 
+class SweepFlags(NamedTuple):
+    """Values of the flags that `define_sweep_flags` defines."""
+
+    set: list[str]
+    root: str
+    results: str
+    workers: int | None
+    task: int | None
+    dry_run: bool
+    staged: bool
+    staged_learning_rate: float | None
+    staged_steps: int | None
+
+
 def define_config_flag() -> None:
     """Defines `--config`, a file with `get_config()` whose fields `--config.group.field=value` override."""
     config_flags.DEFINE_config_file("config", None, "Configuration file, for example configs/burgers_1d.py.")
@@ -24,6 +40,43 @@ def define_config_flag() -> None:
 def read_config() -> Config:
     """The checked configuration from the flags."""
     return from_dict(FLAGS.config.to_dict())
+
+
+def read_grid(points: list[dict[str, str]]) -> list[Config]:
+    """For each point the checked configuration with its fields overridden, as `--config.field=value` would.
+
+    Raises:
+      InputError: as for the flags; or a field that a flag overrides too.
+    """
+    for name in FLAGS["config"].override_values:
+        if any(name in point for point in points):
+            raise InputError(f"`{name}` is given by --set and by --config.{name}; leave one of them out.")
+    return [from_dict(_override(point)) for point in points]
+
+
+def define_sweep_flags() -> None:
+    """Defines the flags of `msvi.sweep`."""
+    flags.DEFINE_multi_string(
+        "set", [], "field=v1,v2,…, repeated for a grid; where values hold commas, `;` stands between them."
+    )
+    flags.DEFINE_string("root", "runs", "Folder of the workdirs, their logs and the figures.")
+    flags.DEFINE_string("results", "results", "Folder of the result files, those of other fields in sweeps/ below it.")
+    flags.DEFINE_integer("workers", None, "Runs side by side; one for each usable core if left out.", lower_bound=1)
+    flags.DEFINE_integer("task", None, "Only this point of the grid, counted from 0, in this process.", lower_bound=0)
+    flags.DEFINE_boolean("dry_run", False, "Only print one command line for each run that is not finished.")
+    flags.DEFINE_boolean("staged", False, "Start each run from the weights of the one with the next smaller micro_dim.")
+    flags.DEFINE_float("staged_learning_rate", None, "train.learning_rate of the runs that --staged starts so.")
+    flags.DEFINE_integer("staged_steps", None, "train.steps of the runs that --staged starts so.")
+
+
+def read_sweep_flags() -> SweepFlags:
+    """The values of the flags of `msvi.sweep`."""
+    return SweepFlags(*(FLAGS[name].value for name in SweepFlags._fields))
+
+
+def run_name(config: Config) -> str:
+    """What the run is called where only micro_dim and seed tell it from others, such as in runs/."""
+    return f"{config.case}_d{config.model.micro_dim}_s{config.seed}"
 
 
 def run(main: Callable[[], None]) -> None:
@@ -49,15 +102,32 @@ def run(main: Callable[[], None]) -> None:
         os._exit(130)
 
 
+def _override(point: dict[str, str]) -> dict[str, Any]:
+    """The configuration of the flags with the fields of `point`, read by the parser that reads the flags."""
+    argv = ["", *(f"--config.{name}={value}" for name, value in point.items())]
+    values, base = flags.FlagValues(), FLAGS.config.copy_and_resolve_references()
+    with _explained(argv):
+        config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=argv)
+        values(argv)
+    return values.config.to_dict()
+
+
 def _parse(argv: list[str]) -> list[str]:
-    """The flags, with every way of getting them wrong turned into an `InputError` of one sentence."""
+    """The flags, where `--config` is a file and nothing else is wrong."""
     for argument, following in zip(argv[1:], [*argv[2:], ""], strict=False):
         name, given, value = argument.lstrip("-").partition("=")
         path = (value if given else following).partition(":")[0]
         if name == "config" and not os.path.isfile(path):
             raise InputError(f"`--config` must be a Python file, got {path!r}, which is none; see configs/.")
-    try:
+    with _explained(argv):
         return FLAGS(argv)
+
+
+@contextlib.contextmanager
+def _explained(argv: list[str]) -> Iterator[None]:
+    """Turns every way of getting the flags in `argv` wrong into an `InputError` of one sentence."""
+    try:
+        yield
     except flags.Error as error:
         # An exception inside the configuration file arrives as the text of its traceback; the last line says why.
         raise InputError(str(error).strip().splitlines()[-1]) from None

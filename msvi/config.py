@@ -73,13 +73,17 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 
 def differences(old: Config, new: Config, ignore: tuple[str, ...] = ("data.cache_dir",)) -> list[str]:
-    """The fields in which two configurations differ, as `name: old -> new`, but for those that do not matter."""
+    """The fields in which two configurations differ, as `name: old -> new`, but for those that do not matter.
+
+    Args:
+      ignore: beginnings of the names that do not matter: `"train."` is the whole group.
+    """
     flat_old, flat_new = _flatten(to_dict(old)), _flatten(to_dict(new))
     names = sorted(flat_old.keys() | flat_new.keys())
     return [
         f"{name}: {flat_old.get(name)} -> {flat_new.get(name)}"
         for name in names
-        if name not in ignore and flat_old.get(name) != flat_new.get(name)
+        if not name.startswith(ignore) and flat_old.get(name) != flat_new.get(name)
     ]
 
 

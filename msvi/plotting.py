@@ -321,3 +321,51 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
         ax.legend(frameon=False)
     tidy((likelihood, residual, validation))
     return figure
+
+
+def error_against_micro_dim(
+    micro_dim: ArrayLike,
+    error: ArrayLike,
+    reconstruction: ArrayLike,
+    noise_floor: ArrayLike,
+    published: Mapping[int, float] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Errors of runs against their number of microscale latents, on a logarithmic axis.
+
+    Each run's forecast error is a point, and lines go through the means over the runs of equal `micro_dim`; NaN leaves
+    a gap.
+
+    Args:
+      micro_dim: `(run,)`.
+      error, reconstruction, noise_floor: of the forecast, of the reconstruction and of the truth itself, `(run,)`.
+      published: `micro_dim` -> error, drawn beside ours.
+      title: of the panel, such as the name of the case.
+      ax: to draw into.
+
+    Returns:
+      The figure; its lines are the published errors if there are any, the noise floor, the reconstruction, the
+      forecast, and the single runs.
+    """
+    sizes = {}
+    micro_dim = as_array("micro_dim", micro_dim, ("run",), sizes)
+    if not len(micro_dim):
+        raise InputError("`micro_dim` must hold at least one run, got none; pass the runs to draw.")
+    values = {"noise floor": noise_floor, "reconstruction": reconstruction, "forecast": error}
+    values = {name: as_array(name.replace(" ", "_"), value, ("run",), sizes) for name, value in values.items()}
+    own = ax is None
+    ax = new_axes(3.6) if own else ax
+    if published:
+        dims = sorted(published)
+        style = {"marker": "s", "ms": 4, "mfc": "none", "ls": "--", "lw": 1.0}
+        ax.plot(dims, [published[dim] for dim in dims], color=REFERENCE, label="published", **style)
+    dims = np.unique(micro_dim)
+    for (name, value), width in zip(values.items(), (0.8, 1.4, 1.8), strict=True):
+        means = [value[micro_dim == dim].mean() for dim in dims]
+        ax.plot(dims, means, color=ERROR_COLORS[name], lw=width, label=name)
+    ax.plot(micro_dim, values["forecast"], color=FORECAST, ls="", marker="o", ms=4.5)
+    ax.set(xlabel="microscale latents (micro_dim)", ylabel="NRMSE", title=title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    set_log(ax)
+    return finish(ax, own)

@@ -56,7 +56,12 @@ class EvaluatedRun(NamedTuple):
 
 
 def load_module(path):
-    """The module in a file that is in no package, imported and not run as a command."""
+    """The module in a file that is in no package, imported and not run as a command.
+
+    It finds what stands in the repository's root, as it does under `python train.py`.
+    """
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
     spec = importlib.util.spec_from_file_location(f"file_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -99,7 +104,12 @@ def snapshot(path):
 
 
 def run_python(*arguments, environment, cwd):
-    """A Python process in another folder than the repository."""
+    """A Python process in another folder than the repository.
+
+    What `-c` runs has no folder in which Python would look for modules, as `train.py` has: it is given that one.
+    """
+    if "-c" in arguments:
+        environment = environment | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, env=os.environ | environment, cwd=cwd, capture_output=True, text=True, timeout=600)
 

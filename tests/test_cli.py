@@ -77,7 +77,9 @@ BAD_OVERRIDES = {
     "endless time": (["--config.data.equation.t1=inf"], ["t1", "inf"]),
     "negative deviation": (["--config.data.equation.width_std=-1"], ["width_std", "-1"]),
     "seed too long": (["--config.seed=99999999999999999999"], ["seed", "99999999999999999999"]),
-    "unknown case": (["--config.case=burgers"], ["case", "burgers_1d", "'burgers'"]),
+    "unknown case": (["--config.case=burgers"], ["case", "burgers_1d, kdv_1d", "'burgers'"]),
+    "another case": (["--config.case=kdv_1d"], ["config.data.equation", "viscosity", "dispersion"]),
+    "field of another case": (["--config.data.equation.dispersion=1"], ["dispersion"]),
     "mesh that does not fit": (["--config.model.coarsening=7"], ["model.coarsening", "100", "7"]),
     "window longer than the data": (["--config.inference.window=66"], ["inference.window", "66", "65 frames"]),
     "more nodes than frames": (["--config.inference.num_nodes=17"], ["inference.num_nodes", "17", "16"]),
@@ -96,7 +98,11 @@ BAD_COMMANDS = {
     "missing configuration, apart": ([TRAIN, "--config", "nowhere.py"], ["--config", "nowhere.py"]),
     "empty configuration": ([TRAIN, "--config="], ["--config"]),
     "folder for a configuration": ([TRAIN, "--config=FOLDER"], ["--config", "FOLDER"]),
-    "unknown variant": ([TRAIN, "--config=SMOKEY"], ["'smokey'", "published"]),
+    "unknown variant": ([TRAIN, "--config=SMOKEY"], ["default, published, demo, smoke, got 'smokey'"]),
+    "unknown variant of another case": ([TRAIN, "--config=KDV:smokey"], ["demo, smoke, got 'smokey'"]),
+    "no configuration, but what they share": ([TRAIN, "--config=COMMON"], ["get_config"]),
+    "unstable step": ([TRAIN, "--config=KDV", "--config.data.equation.max_dt=1e-3"], ["max_dt", "1000 points"]),
+    "workdir of another case": ([TRAIN, "--config=KDV:smoke", *RUN], ["RUN", "case: burgers_1d -> kdv_1d"]),
     "default workdir is a file": ([TRAIN, *SMOKE], ["runs/burgers_1d_d2_s0"]),
     "benchmark without runs": ([BENCHMARK, "--config=SMOKE", "--repeats=0"], ["--repeats", "0"]),
     "evaluate nothing": ([EVALUATE], ["--workdir"]),
@@ -128,6 +134,7 @@ OTHER = {
         "--config.train.learning_rate=1",
         "--config.data.equation.num_frames=33",
     ],
+    "file of another case": ["show.py", "--config=KDV:smoke", "--config.data.equation.dispersion=0.03"],
     "interrupted": ["interrupt.py", "--config=SMOKE"],
     "bug": ["bug.py", "--config=SMOKE"],
     "finished": [TRAIN, *SMOKE, *RUN],
@@ -151,6 +158,8 @@ def places(smoke_run, smoke_config, tmp_path_factory):
     return {
         "SMOKEY": f"{CONFIG_FILE}:smokey",
         "SMOKE": f"{CONFIG_FILE}:smoke",
+        "KDV": str(CONFIG_FILE.with_name("kdv_1d.py")),
+        "COMMON": str(CONFIG_FILE.with_name("common.py")),
         "CACHE": smoke_config.data.cache_dir,
         "FILE": str(base / "file.txt"),
         "FOLDER": str(base / "folder"),
@@ -200,6 +209,15 @@ def test_overrides_reach_the_configuration(finished, smoke_config):
     assert (model["macro_hidden"], model["micro_hidden"], model["encoder_hidden"]) == ([7, 9], [8], [5])
     assert model["micro_clock"] is False and model["micro_dim"] == smoke_config.model.micro_dim
     assert config["train"]["learning_rate"] == 1.0 and equation["num_frames"] == 33
+
+
+def test_configuration_of_another_case(finished):
+    """The file of the other case is read from another folder than the repository, overrides of its equation too."""
+    code, out, err, _ = finished["file of another case"]
+    assert (code, err) == (0, "")
+    config = json.loads(out)
+    assert config["case"] == "kdv_1d" and config["data"]["noise_std"] == 1e-2
+    assert (config["data"]["equation"]["dispersion"], config["data"]["equation"]["num_points"]) == (0.03, 100)
 
 
 def test_interrupted(finished):

@@ -3,29 +3,42 @@
 import copy
 import dataclasses
 import json
-import re
 
 import pytest
 from smoke import ROOT, change, load_module
 
 from msvi.config import Config, differences, from_dict, load_json, to_dict
+from msvi.data.burgers_1d import Burgers1D
+from msvi.data.dataset import EQUATIONS
+from msvi.data.kdv_1d import KortewegDeVries1D
 from msvi.errors import InputError
 
-FILES = sorted((ROOT / "configs").glob("*.py"))
+# `common` is what the others share, and no configuration.
+FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem != "common")
+
+
+def variant_names(path):
+    """The variants of a file, from its refusal of another, so that a new one cannot be forgotten here."""
+    with pytest.raises(ValueError, match=r"^The variant must be \w+(, \w+)*, got 'smok'\.$") as error:
+        load_module(path).get_config("smok")
+    return str(error.value).removeprefix("The variant must be ").removesuffix(", got 'smok'.").split(", ")
 
 
 def variants():
-    """Every (file, variant), found in the text of the files so that a new one cannot be forgotten here."""
+    """Every (file, variant)."""
     return [
-        pytest.param(path, variant, id=f"{path.stem}:{variant}")
-        for path in FILES
-        for variant in ["default", *re.findall(r'variant == "(\w+)"', path.read_text())]
+        pytest.param(path, variant, id=f"{path.stem}:{variant}") for path in FILES for variant in variant_names(path)
     ]
 
 
-def with_value(name, value):
-    """The default configuration as plain data with one field, `group.field`, set or added."""
-    values = copy.deepcopy(to_dict(Config()))
+def read(case, variant="default"):
+    """The configuration in a file of configs/."""
+    return from_dict(load_module(ROOT / "configs" / f"{case}.py").get_config(variant).to_dict())
+
+
+def with_value(name, value, config=None):
+    """The default configuration, or another, as plain data with one field, `group.field`, set or added."""
+    values = copy.deepcopy(to_dict(config or Config()))
     *groups, field = name.split(".")
     target = values
     for group in groups:
@@ -34,10 +47,10 @@ def with_value(name, value):
     return values
 
 
-def refusal(name, value):
+def refusal(name, value, config=None):
     """The message with which that value is refused, checked to be one line without Python in it."""
     with pytest.raises(InputError) as error:
-        from_dict(with_value(name, value))
+        from_dict(with_value(name, value, config))
     text = str(error.value)
     assert "\n" not in text and "<class" not in text and text.endswith((".", "?"))
     return text
@@ -54,25 +67,44 @@ def test_every_variant_builds(path, variant):
     assert json.dumps(to_dict(again)) == text
 
 
+def test_every_case_has_a_file():
+    """And every file a case, of the same name."""
+    assert [path.stem for path in FILES] == sorted(EQUATIONS)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_variants_are_what_they_say(path):
-    """The default is the library's own, every variant changes something, and an unknown one is refused by name."""
-    module = load_module(path)
-    assert from_dict(module.get_config().to_dict()) == Config(case=path.stem)
-    found = [variant for case in variants() if case.values[0] == path for variant in case.values[1:]]
-    assert {"default", "published", "smoke"} <= set(found)
+    """The usual variants are there, every one changes something, and none the case, the seed or the noise."""
+    found = variant_names(path)
+    assert found[0] == "default" and {"published", "demo", "smoke"} <= set(found)
+    default = read(path.stem)
     for variant in found[1:]:
-        assert differences(Config(case=path.stem), from_dict(module.get_config(variant).to_dict())), variant
-    with pytest.raises(ValueError, match=f"{', '.join(found[:-1])} or {found[-1]}, got 'smok'"):
-        module.get_config("smok")
+        config = read(path.stem, variant)
+        assert differences(default, config), variant
+        assert (config.case, config.seed, config.data.noise_std) == (path.stem, 0, default.data.noise_std)
+    changed = {line.partition(":")[0] for line in differences(default, read(path.stem, "demo"))}
+    assert changed == {"train.steps"}
+    assert not any(line.startswith("data.") for line in differences(default, read(path.stem, "published")))
 
 
-def test_published_recipe():
+def test_defaults():
+    """That of Burgers is the library's own; that of Korteweg–de Vries differs in the data and as the paper has it."""
+    assert read("burgers_1d") == Config()
+    assert differences(Config(), read("kdv_1d"), ignore=("data.equation.", "data.cache_dir")) == [
+        "case: burgers_1d -> kdv_1d",
+        "data.noise_std: 0.001 -> 0.01",
+        "model.n_sigma: 3 -> 2",
+    ]
+    assert read("kdv_1d").data.equation == KortewegDeVries1D()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_published_recipe(path):
     """The numbers of the published recipe that the paper gives: they are compared with, so they must not drift."""
-    config = from_dict(load_module(ROOT / "configs" / "burgers_1d.py").get_config("published").to_dict())
+    config = read(path.stem, "published")
     assert config.train.steps == 500 * 64 and config.train.batch_windows == 1
     assert (config.train.learning_rate, config.train.decay_rate, config.train.decay_steps) == (1e-3, 0.9, 1000)
-    assert config.train.average_decay == 0
+    assert config.train.average_decay == 0 and config.train.clip_norm == 0
     inference = config.inference
     assert (inference.window, inference.num_nodes, inference.num_scored, inference.num_quadrature) == (
         128,
@@ -80,7 +112,46 @@ def test_published_recipe():
         128,
         10,
     )
-    assert config.data.equation.num_points // config.model.coarsening == 20 and config.data.num_train == 8
+    assert config.data.num_train == 8
+
+
+@pytest.mark.parametrize(
+    ("case", "noise_std", "n_sigma", "equation"),
+    [
+        (
+            "burgers_1d",
+            1e-3,
+            3,
+            {"extent": 1.0, "viscosity": 5e-4, "amplitude_mean": 0.25, "amplitude_std": 0.05}
+            | {"width_mean": 0.01, "width_std": 0.0025},
+        ),
+        (
+            "kdv_1d",
+            1e-2,
+            2,
+            {"extent": 10.0, "dispersion": 0.02, "amplitude_mean": 2.0, "amplitude_std": 0.1}
+            | {"width_mean": 1.0, "width_std": 0.1},
+        ),
+    ],
+)
+def test_numbers_of_the_paper(case, noise_std, n_sigma, equation):
+    """Both recipes learn the paper's data, on the paper's mesh: 1000 points in 20 cells, 1001 frames up to t = 1."""
+    for variant in ("default", "published"):
+        config = read(case, variant)
+        data, model = config.data, config.model
+        assert (data.noise_std, model.n_sigma, model.coarsening) == (noise_std, n_sigma, 50)
+        assert (data.equation.num_points, data.equation.num_frames, data.equation.t1) == (1000, 1001, 1.0)
+        assert data.equation.num_points // model.coarsening == 20
+        assert {name: getattr(data.equation, name) for name in equation} == equation
+
+
+def test_equation_of_another_case():
+    """Refused where a case is paired with it in code, and where only the case is changed in a file."""
+    for case, equation in (("kdv_1d", Burgers1D()), ("burgers_1d", KortewegDeVries1D())):
+        with pytest.raises(InputError, match=f"that of case {case}, got {type(equation).__name__}"):
+            change(Config(case=case, data=read(case).data), "data", equation=equation)
+    assert refusal("case", "kdv_1d").startswith("`config.data.equation` has no field `viscosity`; known are num_points")
+    assert "no field `dispersion`" in refusal("case", "burgers_1d", read("kdv_1d"))
 
 
 def test_json_file(tmp_path):
@@ -101,7 +172,7 @@ def test_json_file(tmp_path):
         ('{"case": "burgers_1d", "se', "cannot be read"),
         ("\x00\xff", "cannot be read|got str"),
         ("[1, 2]", "got list"),
-        ("{}", "`case` must be one of burgers_1d, got None"),
+        ("{}", "`case` must be one of burgers_1d, kdv_1d, got None"),
         ('{"case": ["burgers_1d"]}', "`case` must be one of burgers_1d"),
         ('{"case": "burgers_1d"}', "lacks seed, data, model"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from msvi.data import dataset as dataset_module
-from msvi.data.dataset import check_dataset, load_dataset
+from msvi.data.dataset import EQUATIONS, check_dataset, load_dataset
 from msvi.errors import InputError
 
 
@@ -54,6 +54,31 @@ def test_contents(data_config):
     truth = dataset.train.u_true[0]
     resolved = equation.solve(truth[0].astype(np.float64))
     np.testing.assert_allclose(truth, resolved, atol=1e-6)  # float32 round-off of the first frame
+
+
+@pytest.mark.parametrize("case", EQUATIONS)
+def test_every_case_is_generated_cached_and_read_back(data_config, case, monkeypatch):
+    """On the equation's own extent, the truth solving it, in a file named by the case; read back with the same bits."""
+    equation = EQUATIONS[case](num_points=40, num_frames=9, t1=0.2, max_dt=5e-3)
+    config = dataclasses.replace(data_config, equation=equation)
+    first = load_dataset(case, config)
+    (path,) = cached(config)
+    assert path.name.startswith(f"{case}-")
+    assert first.train.u.shape == (2, 9, 40, 1) and first.train.u.dtype == np.float32
+    np.testing.assert_array_equal(first.t, equation.t)
+    np.testing.assert_allclose(first.x[0], equation.extent * np.arange(40) / 40, rtol=1e-12)
+    truth = equation.solve(first.test.u_true[0, 0].astype(np.float64))
+    np.testing.assert_allclose(first.test.u_true[0], truth, atol=1e-5)  # float32 round-off of the first frame
+    monkeypatch.setattr(dataset_module, "_generate", lambda config: pytest.fail("generated again"))
+    assert_equal(load_dataset(case, config), first)
+
+
+def test_cases_do_not_share_a_file(data_config):
+    """Two cases in one folder, with equations of equal parameters as far as both have them, are two files."""
+    for case in EQUATIONS:
+        equation = EQUATIONS[case](num_points=40, num_frames=9, t1=0.2, max_dt=5e-3)
+        load_dataset(case, dataclasses.replace(data_config, equation=equation))
+    assert sorted(path.name.split("-")[0] for path in cached(data_config)) == sorted(EQUATIONS)
 
 
 @pytest.mark.parametrize(

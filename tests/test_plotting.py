@@ -140,12 +140,36 @@ def test_training_curves_before_the_first_validation():
     render(plotting.training_curves(empty))
 
 
+def test_error_against_micro_dim_draws_every_run_and_the_means():
+    micro_dim = np.array([3, 0, 3, 1])
+    error, reconstruction, floor = np.array([0.02, 0.3, 0.04, np.nan]), np.array([1, 4, 2, 3]) / 100, np.full(4, 0.01)
+    figure = plotting.error_against_micro_dim(micro_dim, error, reconstruction, floor, {2: 0.06, 0: 0.2}, title="case")
+    (ax,) = figure.axes
+    published, lowest, middle, mean, runs = ax.lines
+    np.testing.assert_array_equal(published.get_xydata(), [[0, 0.2], [2, 0.06]])
+    for line, values in ((lowest, [0.01, 0.01, 0.01]), (middle, [0.04, 0.03, 0.015]), (mean, [0.3, np.nan, 0.03])):
+        np.testing.assert_array_equal(line.get_xdata(), [0, 1, 3])
+        np.testing.assert_allclose(line.get_ydata(), values)
+    np.testing.assert_array_equal(runs.get_xydata(), np.stack([micro_dim, error], axis=1))
+    assert [line.get_color() for line in ax.lines] == [
+        plotting.REFERENCE,
+        plotting.REFERENCE,
+        plotting.RECONSTRUCTION,
+        plotting.FORECAST,
+        plotting.FORECAST,
+    ]
+    assert (ax.get_yscale(), ax.get_title()) == ("log", "case")
+    assert len(plotting.error_against_micro_dim([0], [0.1], [0.1], [0.1]).axes[0].lines) == 4
+    render(figure)
+
+
 def test_single_panels_draw_into_the_axes_they_are_given():
     figure = Figure(layout="constrained")
-    axes = figure.subplots(1, 2)
+    axes = figure.subplots(1, 3)
     assert plotting.error_over_time(t, {"forecast": 0.1 + t}, ax=axes[0]) is figure
     assert plotting.kernel_1d(np.ones(5), np.ones(5), 2, ax=axes[1]) is figure
-    assert [len(ax.lines) for ax in axes] == [1, 3]
+    assert plotting.error_against_micro_dim([0, 1], [2, 1], [2, 1], [1, 1], ax=axes[2]) is figure
+    assert [len(ax.lines) for ax in axes] == [1, 3, 4]
     render(figure)
 
 
@@ -169,6 +193,8 @@ def test_single_panels_draw_into_the_axes_they_are_given():
         ),
         (lambda: plotting.kernel_1d(np.ones(4), np.ones(4), 2), "odd number.*got 4"),
         (lambda: plotting.kernel_1d(np.ones(5), np.ones(3), 2), r"`initial`.*offset=5.*\(3,\)"),
+        (lambda: plotting.error_against_micro_dim([], [], [], []), "`micro_dim`.*got none"),
+        (lambda: plotting.error_against_micro_dim([0, 1], [1], [1, 1], [1, 1]), r"`forecast`.*run=2.*\(1,\)"),
         (lambda: plotting.training_curves({"step": np.arange(3)}), "`history`.*lacks log_likelihood"),
         (lambda: plotting.training_curves(history | {"loss": np.ones(3)}), r"'loss'.*step=10.*\(3,\)"),
     ],

@@ -1,4 +1,4 @@
-"""The README's table: made from result files, put between its marks, and up to date with this repository's own."""
+"""The README's tables: made from result files, put between their marks, and up to date with this repository's own."""
 
 import copy
 import json
@@ -8,9 +8,20 @@ import pytest
 from smoke import ROOT
 
 from msvi.errors import InputError
-from msvi.results import insert_table, load_results, main, markdown_table
+from msvi.results import (
+    draw_sweeps,
+    insert_table,
+    load_results,
+    main,
+    markdown_table,
+    summary_table,
+    sweep_figure,
+    text_table,
+    update_readme,
+)
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+SUMMARY = "<!-- summary: begin -->\n<!-- summary: end -->\n"
 
 
 def summary(*values):
@@ -88,30 +99,75 @@ def test_order(tmp_path):
 def test_insert():
     """The table replaces what stands between the marks and nothing else; doing it again changes nothing."""
     readme = f"# Title\n\n{BEGIN}\nold\n| table |\n{END}\n\nEnd.\n"
-    inserted = insert_table(readme, "| new |\n|---|")
+    inserted = insert_table(readme, "results", "| new |\n|---|")
     assert inserted == f"# Title\n\n{BEGIN}\n| new |\n|---|\n{END}\n\nEnd.\n"
-    assert insert_table(inserted, "| new |\n|---|") == inserted
-    assert insert_table(inserted, "old\n| table |") == readme
+    assert insert_table(inserted, "results", "| new |\n|---|") == inserted
+    assert insert_table(inserted, "results", "old\n| table |") == readme
 
 
 @pytest.mark.parametrize("readme", ["", f"{BEGIN}\n", f"text\n{END}\n", f"{END}\n{BEGIN}\n"])
 def test_marks_missing(readme):
     """Without both marks, in their order, the README is refused."""
     with pytest.raises(InputError, match="needs the marks"):
-        insert_table(readme, "| new |")
+        insert_table(readme, "results", "| new |")
+
+
+def test_summary():
+    """By case the means over the seeds of the medians, over the published errors; what is missing is a dash."""
+    first, second, diverged = make_result(seed=0), make_result(seed=1), make_result(case="kdv_1d", micro_dim=7)
+    second["test"]["nrmse"]["median"] = 0.0313
+    diverged["test"]["nrmse"]["median"] = None
+    lines = summary_table([first, second, diverged]).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][2:] == [f"micro_dim {dim}" for dim in (0, 1, 2, 3, 4, 5, 7)]
+    assert cells[2:] == [
+        ["burgers_1d", "ours", "—", "—", "—", "—", "—", "0.0300", "—"],
+        ["burgers_1d", "published", "0.105", "0.024", "0.021", "0.028", "0.028", "0.011", "—"],
+        ["kdv_1d", "ours", "—", "—", "—", "—", "—", "—", "diverged"],
+        ["kdv_1d", "published", "0.317", "0.139", "0.057", "0.064", "0.132", "0.058", "—"],
+    ]
+    assert {line.count("|") for line in lines} == {10}
+
+
+def test_text_table():
+    """What names a run, then its cost and errors, in columns; a run without a result has its row all the same."""
+    lines = text_table([({"seed": 3, "a": (1, 2)}, make_result()), ({"seed": 10, "a": (1,)}, None)]).splitlines()
+    assert lines[0].split()[:4] == ["seed", "a", "steps", "minutes"]
+    numbers = ["30,000", "1.5", "0.0287", "0.0312", "0.0356", "0.0211", "0.0109", "0.011"]
+    assert lines[1].split() == ["3", "(1,", "2)", *numbers]
+    assert lines[2].split() == ["10", "(1,)", "not", "finished"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_figures(tmp_path):
+    """One for each case with two values of micro_dim, with its published errors; what diverged leaves a gap."""
+    results = [make_result(micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (0, 1), (5, 0))]
+    results[2]["test"]["nrmse"]["median"] = None
+    published, floor, reconstruction, forecast, runs = sweep_figure(results).axes[0].lines
+    assert list(published.get_ydata()) == [0.105, 0.024, 0.021, 0.028, 0.028, 0.011]
+    assert list(floor.get_ydata()) == [0.0109] * 2 and list(reconstruction.get_ydata()) == [0.0211] * 2
+    assert forecast.get_ydata()[0] == 0.0287 and list(runs.get_xdata()) == [0, 0, 5]
+    assert all(line.get_ydata()[-1] != line.get_ydata()[-1] for line in (forecast, runs))
+    others = [make_result(case="kdv_1d", seed=seed) for seed in (0, 1)]
+    assert draw_sweeps(results + others, str(tmp_path)) == [str(tmp_path / "burgers_1d" / "sweep.png")]
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["sweep.png"]
 
 
 def test_command(tmp_path, monkeypatch):
-    """`--check` fails and writes nothing while the table is old; without it the table is written, and then passes."""
-    results, readme = tmp_path / "results", tmp_path / "README.md"
-    write(results, make_result())
-    old = f"# Title\n{BEGIN}\n{END}\n"
+    """`--check` fails and writes nothing while a table is old; without it all is written, and then passes."""
+    results, readme, figures = tmp_path / "results", tmp_path / "README.md", tmp_path / "figures"
+    found = [make_result(micro_dim=0), make_result()]
+    for result in found:
+        write(results, result)
+    old = f"# Title\n{SUMMARY}{BEGIN}\n{END}\n"
     readme.write_text(old)
-    arguments = ["results", f"--results={results}", f"--readme={readme}"]
+    arguments = ["results", f"--results={results}", f"--readme={readme}", f"--figures={figures}"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
-    assert main() == 1 and readme.read_text() == old
+    assert main() == 1 and readme.read_text() == old and not figures.exists()
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main() == 0 and markdown_table([make_result()]) in readme.read_text()
+    assert main() == 0 and readme.read_text() == update_readme(old, found)
+    assert markdown_table(found) in readme.read_text() and summary_table(found) in readme.read_text()
+    assert (figures / "burgers_1d" / "sweep.png").is_file()
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 0
 
@@ -121,4 +177,4 @@ def test_readme_is_up_to_date():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     results = load_results(str(ROOT / "results"))
     assert results
-    assert insert_table(readme, markdown_table(results)) == readme
+    assert update_readme(readme, results) == readme

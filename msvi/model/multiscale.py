@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi.errors import InputError, require_at_least, require_positive
-from msvi.model import networks
+from msvi.model import frame, networks
 from msvi.model.filter import MacroFilter
 from msvi.types import Array, Gaussian, Params
+
+FRAMES = ("fixed", "moving")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and initial values of the generative model and its encoder.
+    """Structure, sizes and initial values of the generative model and its encoder.
 
     Attributes:
       micro_dim: microscale latents; 0 is the closure baseline, macroscale only.
@@ -26,6 +28,9 @@ class ModelConfig:
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
+      micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
+        travels with the macroscale state (periodic axes only; see `msvi.model.frame`).
+      displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
       micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
@@ -42,6 +47,8 @@ class ModelConfig:
     micro_hidden: tuple[int, ...] = (128, 128)
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)
+    micro_frame: str = "fixed"
+    displacement_hidden: tuple[int, ...] = (32, 32)
     micro_clock: bool = False
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
@@ -52,7 +59,9 @@ class ModelConfig:
     def __post_init__(self):
         require_at_least(self, "model", micro_dim=0, coarsening=1, n_sigma=1, stencil_radius=0)
         require_positive(self, "model", "drift_scale")
-        for name in ("macro_hidden", "micro_hidden", "encoder_hidden", "decoder_hidden"):
+        if self.micro_frame not in FRAMES:
+            raise InputError(f"`model.micro_frame` must be one of {FRAMES}, got {self.micro_frame!r}.")
+        for name in ("macro_hidden", "micro_hidden", "encoder_hidden", "decoder_hidden", "displacement_hidden"):
             if any(width < 1 for width in getattr(self, name)):
                 raise InputError(f"`model.{name}` needs widths of at least 1, got {getattr(self, name)}; change it.")
 
@@ -71,6 +80,9 @@ class MultiscaleModel:
       num_channels: fields per point.
       boundary: kind of each axis, `"periodic"` or `"edge"`.
       field_scale: typical size of `u`, for example its standard deviation over the training data.
+
+    Raises:
+      InputError: a moving frame on an axis that is not periodic.
     """
 
     config: ModelConfig
@@ -78,6 +90,12 @@ class MultiscaleModel:
     num_channels: int
     boundary: tuple[str, ...]
     field_scale: float
+
+    def __post_init__(self):
+        if self._moves and any(kind != "periodic" for kind in self.boundary):
+            raise InputError(
+                f"`model.micro_frame` can only be moving where every axis is periodic, got {self.boundary}; use fixed."
+            )
 
     @property
     def filter(self) -> MacroFilter:
@@ -115,7 +133,7 @@ class MultiscaleModel:
     def init(self, key: Array) -> Params:
         """Fresh parameters; the microscale ones are absent where `micro_dim` is 0."""
         c = self.config
-        macro_key, micro_key, encoder_key, decoder_key = jax.random.split(key, 4)
+        macro_key, micro_key, encoder_key, decoder_key, displacement_key = jax.random.split(key, 5)
         zeta, eta = jnp.zeros(self.zeta_shape), jnp.zeros(c.micro_dim)
         params = {
             "kernel": self.filter.init_kernel(),
@@ -131,13 +149,15 @@ class MultiscaleModel:
                 "encoder": self._encoder.init(encoder_key, jnp.zeros(self.field_shape)),
                 "decoder": self._decoder.init(decoder_key, eta),
             }
+        if self._moves:
+            params["displacement"] = self._displacement.init(displacement_key, zeta)
         return params
 
     def encode(self, params: Params, u: Array) -> Gaussian:
         """Latent distribution of one frame, from the frame alone.
 
-        `zeta = restrict(u)`; the mean of `eta` comes from what the mesh misses, `u - lift(restrict(u))`. The
-        variance is a parameter, the same for all frames.
+        `zeta = restrict(u)`; the mean of `eta` comes from what the mesh misses, `u - lift(restrict(u))`, seen from the
+        micro expert's frame. The variance is a parameter, the same for all frames.
 
         Args:
           u: `(*grid, channel)`.
@@ -146,17 +166,21 @@ class MultiscaleModel:
           Gaussian of `z`, `(latent_dim,)`.
         """
         coarse = self.filter.restrict(params["kernel"], u)
-        mean = coarse.ravel() / self._zeta_scale
-        if self.config.micro_dim:
-            residual = (u - self.filter.lift(params["kernel"], coarse)) / self.field_scale
-            mean = jnp.concatenate([mean, self._encoder.apply(params["encoder"], residual)])
-        return Gaussian(mean, params["posterior_log_var"])
+        zeta = coarse / self._zeta_scale
+        if not self.config.micro_dim:
+            return Gaussian(zeta.ravel(), params["posterior_log_var"])
+        residual = (u - self.filter.lift(params["kernel"], coarse)) / self.field_scale
+        if self._moves:
+            residual = frame.shift(residual, -self._place(params, zeta))
+        eta = self._encoder.apply(params["encoder"], residual)
+        return Gaussian(jnp.concatenate([zeta.ravel(), eta]), params["posterior_log_var"])
 
     def decode(self, params: Params, z: Array) -> Gaussian:
         """Distribution of the observed field given the latent state.
 
         Product of the macro expert `N(lift(zeta), v_M)` and the micro expert `N(lift(zeta) + g(eta), v_m)`, both
-        variances per grid point: variance `v = 1 / (1 / v_M + 1 / v_m)`, mean `lift(zeta) + g(eta) v / v_m`.
+        variances per grid point: variance `v = 1 / (1 / v_M + 1 / v_m)`, mean `lift(zeta) + g(eta) v / v_m`. In a
+        moving frame `g(eta)` is shifted to where `zeta` places it.
 
         Args:
           z: `(latent_dim,)`.
@@ -178,19 +202,36 @@ class MultiscaleModel:
             return macro, jnp.zeros_like(macro)
         # v / v_m = 1 / (1 + v_m / v_M)
         trust = jax.nn.sigmoid(params["macro_log_var"] - params["micro_log_var"])
-        return macro, self._decoder.apply(params["decoder"], eta) * trust * self.field_scale
+        micro = self._decoder.apply(params["decoder"], eta)
+        if self._moves:
+            micro = frame.shift(micro, self._place(params, zeta))
+        return macro, micro * trust * self.field_scale
 
     def drift(self, params: Params, t: Array, z: Array) -> Array:
         """`f(z, t)`, `(latent_dim,)`: local for `zeta`, global for `eta`."""
         zeta, eta = self.split(z)
         rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta).ravel()]
         if self.config.micro_dim:
-            rates.append(self._micro_drift.apply(params["micro_drift"], t, zeta, eta))
+            seen = frame.centre(zeta, frame.centroid(zeta)) if self._moves else zeta
+            rates.append(self._micro_drift.apply(params["micro_drift"], t, seen, eta))
         return jnp.concatenate(rates) * self.config.drift_scale
 
     def log_q(self, params: Params) -> Array:
         """Logarithm of the diagonal of `Q = L Lᵀ`, `(latent_dim,)`; constant in time and state."""
         return params["log_q"]
+
+    @property
+    def _moves(self) -> bool:
+        return self.config.micro_frame == "moving" and self.config.micro_dim > 0
+
+    def _place(self, params: Params, zeta: Array) -> Array:
+        """Phase by which the micro expert is shifted, `(ndim,)`: the centroid and what the network adds."""
+        phase = frame.centroid(zeta)
+        return phase + self._displacement.apply(params["displacement"], frame.centre(zeta, phase))
+
+    @property
+    def _displacement(self):
+        return networks.Displacement(self.config.displacement_hidden)
 
     @property
     def _macro_drift(self):

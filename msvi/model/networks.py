@@ -53,6 +53,20 @@ class MicroDecoder(nn.Module):
         return MLP(self.hidden, int(np.prod(self.shape)), out_scale=0.1)(eta).reshape(self.shape)
 
 
+class Displacement(nn.Module):
+    """How far ahead of the macroscale's centroid the unresolved part lies, one phase per axis, `(ndim,)`.
+
+    Args of the call:
+      zeta: the state seen from its centroid, `(*coarse_grid, channel)`, so that the answer is the same everywhere.
+    """
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, zeta: Array) -> Array:
+        return MLP(self.hidden, zeta.ndim - 1, out_scale=0.1)(zeta.ravel())
+
+
 class MacroDrift(nn.Module):
     """Local macroscale drift: one MLP shared by all cells, equivariant to shifts of a periodic mesh.
 
@@ -85,7 +99,9 @@ class MacroDrift(nn.Module):
 
 
 class MicroDrift(nn.Module):
-    """Microscale drift `d eta / dt = MLP(eta, zeta, sin t, cos t)`, `zeta` all over the mesh.
+    """Microscale drift `d eta / dt = MLP(zeta, sin t, cos t, eta)`, `zeta` all over the mesh.
+
+    As in `MacroDrift`, `eta` is the last of the inputs: a further latent only adds a row to the weights.
 
     Attributes:
       hidden: hidden widths.
@@ -98,4 +114,4 @@ class MicroDrift(nn.Module):
     @nn.compact
     def __call__(self, t: Array, zeta: Array, eta: Array) -> Array:
         clock = jnp.array([jnp.sin(t), jnp.cos(t)] if self.clock else [])
-        return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([eta, zeta.ravel(), clock]))
+        return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([zeta.ravel(), clock, eta]))

@@ -20,6 +20,7 @@ from msvi.forecast import forecast_field, reconstruct
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk
+from msvi.training.warm_start import warm_start
 from msvi.training.workdir import Workdir
 
 
@@ -47,6 +48,8 @@ def train(config: Config, workdir: str) -> TrainState:
     if run.latest.latest_step() is not None:
         state, record = run.latest.restore(state)
         best, train_seconds = run.best.restore(state)[1]["val_nrmse"], record["train_seconds"]
+    elif config.train.warm_start:
+        state = warm_start(state, config, dataset)
     if int(state.step) >= config.train.steps:
         print(f"{run.path} has {int(state.step)} steps already; raise --config.train.steps to go on.")
         return state

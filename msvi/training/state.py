@@ -24,9 +24,14 @@ class TrainConfig:
       clip_norm: largest norm of the gradient, which is scaled down to it; 0 for none. Norms are 3 to 40 here, so that
         1 makes every window count alike: rare large gradients otherwise throw a run off for thousands of steps.
       batch_windows: windows per step.
+      random_shift: largest number of points by which a window is shifted at random along every axis; 0 for none. For
+        equations that are the same everywhere on periodic axes. Shifts by whole coarse cells teach nothing new (see
+        `model.micro_frame`); those in between show every structure at every place within its cell.
       average_decay: decay per step of the exponential average of the weights; 0 uses the last weights.
       log_every: steps between two looks at the loss (one compiled chunk).
       eval_every: steps between two validation forecasts, each followed by a checkpoint.
+      warm_start: workdir of a trained run with fewer microscale latents whose weights this one begins with; empty for
+        random ones.
     """
 
     steps: int = 30_000
@@ -35,9 +40,11 @@ class TrainConfig:
     decay_steps: int = 1000
     clip_norm: float = 1.0
     batch_windows: int = 8
+    random_shift: int = 0
     average_decay: float = 0.999
     log_every: int = 100
     eval_every: int = 1000
+    warm_start: str = ""
 
     def __post_init__(self):
         require_at_least(
@@ -47,6 +54,7 @@ class TrainConfig:
             steps=1,
             decay_steps=1,
             batch_windows=1,
+            random_shift=0,
             average_decay=0,
             log_every=1,
             eval_every=1,
@@ -111,8 +119,15 @@ def make_train_chunk(
     run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
     chunks of any length are the same program and round the same way. The objective's arrays are `(log_every,)`, NaN
     beyond `num_steps`. The state is donated.
+
+    Raises:
+      InputError: `train.random_shift` on an axis that is not periodic.
     """
-    optimizer = make_optimizer(train)
+    optimizer, margin = make_optimizer(train), train.random_shift
+    if margin and any(kind != "periodic" for kind in elbo.model.boundary):
+        raise InputError(
+            f"`train.random_shift` needs periodic axes, got {elbo.model.boundary} and a shift of {margin}; set it to 0."
+        )
 
     def objective(params, t, u, weight, key):
         terms = jax.vmap(elbo, (None, 0, 0, 0))(params, t, u, jax.random.split(key, t.shape[0]))
@@ -124,7 +139,8 @@ def make_train_chunk(
     def step(state, t, u):
         window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         # Without the barrier XLA fuses the slice into each of its consumers and cuts the window many times.
-        t, u = jax.lax.optimization_barrier(sample_windows(window_key, t, u, inference.window, train.batch_windows))
+        windows = sample_windows(window_key, t, u, inference.window, train.batch_windows, margin)
+        t, u = jax.lax.optimization_barrier(windows)
         weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(inference.drift_warmup_steps, 1))
         grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, weight, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -141,14 +157,18 @@ def make_train_chunk(
             state, info = step(state, t, u)
             return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
 
+        # Periods continued, once, so that a shifted window is cut like any other.
+        u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * (u.ndim - 3), (0, 0)), mode="wrap")
         history = Objective(*(jnp.full(train.log_every, jnp.nan) for _ in Objective._fields))
         return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
     return train_chunk
 
 
-def sample_windows(key: Array, t: Array, u: Array, window: int, num_windows: int) -> tuple[Array, Array]:
-    """Random windows of consecutive frames.
+def sample_windows(
+    key: Array, t: Array, u: Array, window: int, num_windows: int, margin: int = 0
+) -> tuple[Array, Array]:
+    """Random windows of consecutive frames, shifted in space by 0 to `margin` points along each axis.
 
     Starts are uniform over `1 - window, ..., num_frames - 1` and then clipped to where the window fits, so that the
     first and last frames of a trajectory, which lie in few windows, are seen as often as those in the middle. (The
@@ -156,18 +176,20 @@ def sample_windows(key: Array, t: Array, u: Array, window: int, num_windows: int
 
     Args:
       t: `(time,)`.
-      u: `(trajectory, time, *grid, channel)`.
+      u: `(trajectory, time, *grid, channel)`, each axis of the grid continued by `margin` points.
 
     Returns:
       Times `(window, frame)` and frames `(window, frame, *grid, channel)`.
     """
-    trajectory_key, start_key = jax.random.split(key)
+    trajectory_key, start_key, shift_key = jax.random.split(key, 3)
     trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, u.shape[0])
     start = jax.random.randint(start_key, (num_windows,), 1 - window, t.shape[0])
     start = jnp.clip(start, 0, t.shape[0] - window)
+    grid = tuple(n - margin for n in u.shape[2:-1])
+    origin = jax.random.randint(shift_key, (num_windows, len(grid)), 0, margin + 1)
 
-    def cut(i, k):
-        frames = jax.lax.dynamic_slice(u, (i, k, *(0,) * (u.ndim - 2)), (1, window, *u.shape[2:]))
+    def cut(i, k, origin):
+        frames = jax.lax.dynamic_slice(u, (i, k, *origin, 0), (1, window, *grid, u.shape[-1]))
         return jax.lax.dynamic_slice(t, (k,), (window,)), frames[0]
 
-    return jax.vmap(cut)(trajectory, start)
+    return jax.vmap(cut)(trajectory, start, origin)

@@ -1,0 +1,331 @@
+"""Trains and evaluates a grid of overrides, single-threaded runs side by side.
+
+    python -m msvi.sweep --config=configs/kdv_1d.py --set model.micro_dim=0,1,2,3,4,5 --set seed=0,1
+
+The same command again skips what is finished and goes on with the rest. On a cluster each point of the grid is one task
+of an array job, and the same command without `--task` gathers at the end. With Slurm, for the 12 points above,
+
+    sbatch --array=0-11 --cpus-per-task=1 --wrap='python -m msvi.sweep … --task=$SLURM_ARRAY_TASK_ID'
+
+Launchers were considered: Hydra and Ray Tune bring a configuration system of their own, and submitit starts everything
+at once on a single machine. What is left to do is a loop over processes, below.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, NamedTuple
+
+from msvi import cli
+from msvi.config import Config, differences, from_dict
+from msvi.errors import InputError
+from msvi.evaluation import evaluate, format_table
+from msvi.results import format_number, sweep_figure, text_table
+from msvi.training.loop import train
+from msvi.training.workdir import Workdir
+
+_IN_NAME = ("model.micro_dim", "seed")  # `cli.run_name` tells these apart
+
+
+class Run(NamedTuple):
+    """One point of the grid.
+
+    Attributes:
+      fields: the swept fields with their values.
+      config: of the run.
+      variant: swept fields beyond micro_dim and seed, as text for names; runs that share it share a figure.
+      workdir: folder of the run.
+      results_dir: folder that its result file goes to.
+      previous: number of the run whose weights start this one, None if it starts from random ones.
+    """
+
+    fields: dict[str, Any]
+    config: Config
+    variant: str
+    workdir: str
+    results_dir: str
+    previous: int | None = None
+
+
+class _Job(NamedTuple):
+    process: subprocess.Popen
+    began: float
+    output: int  # where its output begins in the log
+    core: int | None
+
+
+def expand(settings: list[str]) -> list[dict[str, str]]:
+    """All points of the grid that texts `field=v1,v2,…` span, the last field running fastest.
+
+    Raises:
+      InputError: a text of another form, an empty value, a field given twice, or no text at all.
+    """
+    if not settings:
+        raise InputError("A sweep needs at least one field to vary, got none; give --set field=v1,v2,….")
+    grid: dict[str, list[str]] = {}
+    for setting in settings:
+        name, given, text = setting.partition("=")
+        values = [value.strip() for value in text.split(";" if ";" in text else ",")]
+        if not given or not re.fullmatch(r"\w+(\.\w+)*", name) or "" in values:
+            raise InputError(f"`--set` must be field=v1,v2,… with no value empty, got {setting!r}; correct it.")
+        if name in grid:
+            raise InputError(f"`--set` names `{name}` twice; give all of its values at once.")
+        grid[name] = values
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def plan(names: list[str], configs: list[Config], root: str, results_dir: str) -> list[Run]:
+    """A run for each configuration, with folders named after the fields `names` that are swept.
+
+    Raises:
+      InputError: two points of the grid are the same run.
+    """
+    runs = []
+    for config in configs:
+        fields = {name: functools.reduce(getattr, name.split("."), config) for name in names}
+        variant = "_".join(f"{name}={_file_name(v)}" for name, v in fields.items() if name not in _IN_NAME)
+        runs.append(Run(fields, config, variant, *_folders(config, variant, root, results_dir)))
+    for run, other in itertools.combinations(runs, 2):
+        if run.workdir == other.workdir or run.config == other.config:
+            raise InputError(f"`--set` gives {_label(other)} twice; name each value once.")
+    return runs
+
+
+def stage(runs: list[Run], root: str, results_dir: str, **changes: float | None) -> list[Run]:
+    """`runs` in chains of increasing micro_dim, each run started from the weights of the one before it.
+
+    The first run of a chain is an ordinary one, in the folder of an ordinary one.
+
+    Args:
+      runs: from `plan`.
+      root, results_dir: as there.
+      changes: fields of the group `train` of the runs so started; None keeps the run's own.
+
+    Raises:
+      InputError: micro_dim has only one value.
+    """
+    if len({run.config.model.micro_dim for run in runs}) < 2:
+        raise InputError("`--staged` needs two or more values of model.micro_dim; add --set model.micro_dim=0,1,….")
+    changes = {name: value for name, value in changes.items() if value is not None}
+    staged, newest = list(runs), {}
+    for number in sorted(range(len(runs)), key=lambda number: runs[number].config.model.micro_dim):
+        run = runs[number]
+        variant = f"{run.variant}_staged".lstrip("_")
+        chain = tuple(value for name, value in run.fields.items() if name != "model.micro_dim")
+        previous, newest[chain] = newest.get(chain), number
+        if previous is None:
+            staged[number] = run._replace(variant=variant)
+            continue
+        settings = dataclasses.replace(run.config.train, warm_start=staged[previous].workdir, **changes)
+        config = dataclasses.replace(run.config, train=settings)
+        staged[number] = Run(run.fields, config, variant, *_folders(config, variant, root, results_dir), previous)
+    return staged
+
+
+def finished_result(run: Run) -> dict[str, Any] | None:
+    """The result in the run's folder if it is of this configuration and of at least as many steps, else None."""
+    try:
+        with open(os.path.join(run.workdir, "result.json"), encoding="utf-8") as file:
+            result = json.load(file)
+        changed = differences(from_dict(result["config"]), run.config, ignore=("train.steps", "data.cache_dir"))
+        return result if not changed and result["steps"] >= run.config.train.steps else None
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or another version's
+        return None
+
+
+def run_here(runs: list[Run], number: int) -> None:
+    """Trains and evaluates one run in this process, unless it is finished.
+
+    Raises:
+      InputError: there is no such run, or the one that it starts from is not finished.
+    """
+    if number >= len(runs):
+        raise InputError(f"`--task` must be below the {len(runs)} points of the grid, got {number}; choose another.")
+    run = runs[number]
+    if finished_result(run):
+        print(f"{run.workdir} is finished already.")
+        return
+    if run.previous is not None and not finished_result(runs[run.previous]):
+        before = runs[run.previous].workdir
+        raise InputError(f"{run.workdir} starts from {before}, which is not finished; run task {run.previous} first.")
+    train(run.config, run.workdir)
+    print(format_table(evaluate(run.workdir, run.results_dir).result))
+
+
+def execute(runs: list[Run], commands: list[list[str]], workers: int) -> list[int]:
+    """Runs the command of each run that is not finished, `workers` side by side; the numbers of those that failed.
+
+    One line is printed when a run starts and ends. A run whose predecessor failed is not started and counts as failed.
+    """
+    waiting = [number for number, run in enumerate(runs) if not finished_result(run)]
+    print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them finished already, {workers} side by side", flush=True)
+    # A core for each worker, unless some stay free: two small sweeps would meet on the first ones.
+    usable = usable_cores()
+    free = usable if hasattr(os, "sched_setaffinity") and workers == len(usable) else [None] * workers
+    running: dict[int, _Job] = {}
+    failed: list[int] = []
+    try:
+        while waiting or running:
+            for number in list(waiting):
+                run = runs[number]
+                if run.previous in failed:
+                    waiting.remove(number)
+                    failed.append(number)
+                    print(f"{run.workdir}: not started, since {runs[run.previous].workdir} failed", flush=True)
+                elif free and run.previous not in (*waiting, *running):
+                    waiting.remove(number)
+                    running[number] = _start(run, commands[number], free.pop(0))
+            for number, job in list(running.items()):
+                if job.process.poll() is not None:
+                    del running[number]
+                    free.append(job.core)
+                    if not _end(runs[number], job):
+                        failed.append(number)
+            time.sleep(0.1)
+    finally:  # after an interrupt
+        _stop(list(running.values()))
+    return sorted(failed)
+
+
+def command_lines(runs: list[Run], commands: list[list[str]]) -> list[str]:
+    """Shell lines that may run side by side, one for each run that is not finished; staged ones are joined by `&&`."""
+    prefix = ["env", *(f"{name}={value}" for name, value in single_threaded().items())]
+    lines: dict[int, str] = {}
+    for number in sorted(range(len(runs)), key=lambda number: runs[number].config.model.micro_dim):
+        if not finished_result(runs[number]):
+            line, before = shlex.join(prefix + commands[number]), lines.pop(runs[number].previous, None)
+            lines[number] = f"{before} && {line}" if before else line
+    return list(lines.values())
+
+
+def usable_cores() -> list[int]:
+    """Numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def single_threaded() -> dict[str, str]:
+    """Environment variables that keep XLA to one thread: runs side by side use the cores best."""
+    options = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    return {"XLA_FLAGS": options.strip(), "NPROC": "1", "OMP_NUM_THREADS": "1"}
+
+
+def draw(runs: list[Run], root: str) -> list[str]:
+    """Figures of error against micro_dim, one for each variant with two or more values of it; returns the paths."""
+    paths = []
+    for variant in dict.fromkeys(run.variant for run in runs):
+        results = [result for run in runs if run.variant == variant and (result := finished_result(run))]
+        if len({result["micro_dim"] for result in results}) > 1:
+            name = f"sweep_{results[0]['case']}_{variant}".rstrip("_")
+            paths.append(os.path.join(root, f"{name}.png"))
+            sweep_figure(results).savefig(paths[-1], dpi=120)
+    return paths
+
+
+def main() -> None:
+    """Runs the sweep as the flags say; status 1 if a run failed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: leaves no process behind
+    flags = cli.read_sweep_flags()
+    points = expand(flags.set)
+    runs = plan(list(points[0]), cli.read_grid(points), flags.root, flags.results)
+    changes = {"learning_rate": flags.staged_learning_rate, "steps": flags.staged_steps}
+    if flags.staged:
+        runs = stage(runs, flags.root, flags.results, **changes)
+    elif changes != dict.fromkeys(changes):
+        raise InputError("`--staged_learning_rate` and `--staged_steps` are of staged runs; add --staged.")
+    if flags.task is not None:
+        run_here(runs, flags.task)
+        return
+    _check_folders(runs)
+    arguments = [text for text in sys.argv[1:] if not re.match("--?(no)?dry_run", text)]
+    commands = [[sys.executable, "-m", "msvi.sweep", *arguments, f"--task={number}"] for number in range(len(runs))]
+    if flags.dry_run:
+        print(*command_lines(runs, commands), sep="\n")
+        return
+    os.makedirs(flags.root, exist_ok=True)
+    failed = execute(runs, commands, flags.workers or len(usable_cores()))
+    print(text_table([(run.fields, finished_result(run)) for run in runs]), *draw(runs, flags.root), sep="\n")
+    if failed:
+        print(
+            f"{len(failed)} of {len(runs)} runs failed: {', '.join(runs[n].workdir for n in failed)}", file=sys.stderr
+        )
+        sys.exit(1)
+
+
+def _start(run: Run, command: list[str], core: int | None) -> _Job:
+    with open(f"{run.workdir}.log", "ab") as log:
+        output = log.tell()
+        process = subprocess.Popen(
+            command, env=os.environ | single_threaded(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
+    print(f"{run.workdir}: started, output in {run.workdir}.log", flush=True)
+    return _Job(process, time.monotonic(), output, core)
+
+
+def _end(run: Run, job: _Job) -> bool:
+    """Says how a run ended; whether it succeeded."""
+    seconds, result = time.monotonic() - job.began, finished_result(run)
+    if job.process.returncode == 0 and result:
+        median = format_number(result["test"]["nrmse"]["median"])
+        print(f"{run.workdir}: finished after {seconds:.0f} s, NRMSE median {median}", flush=True)
+        return True
+    last = "it left no result of this configuration"
+    if job.process.returncode:
+        with open(f"{run.workdir}.log", "rb") as log:
+            log.seek(job.output)
+            lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        # JAX's tracebacks end with a note that is the same for all.
+        errors = [line for line in lines if re.match(r"[\w.]*([Ee]rror|Exception)\b", line)]
+        last = (errors or lines or ["no output"])[-1]
+    print(f"{run.workdir}: failed after {seconds:.0f} s, see {run.workdir}.log: {last}", flush=True)
+    return False
+
+
+def _stop(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.process.terminate()
+    for job in jobs:
+        try:
+            job.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # deep in a computation; checkpoints are whole all the same
+            job.process.kill()
+
+
+def _check_folders(runs: list[Run]) -> None:
+    """Refuses a sweep of which some run could not start, before any does."""
+    for run in runs:
+        try:
+            if not finished_result(run):
+                Workdir(os.path.abspath(run.workdir)).check(run.config)
+        except InputError as error:
+            raise InputError(f"{run.workdir}: {error}") from None
+
+
+def _folders(config: Config, variant: str, root: str, results_dir: str) -> tuple[str, str]:
+    """Workdir and results folder; other variants' results stay apart from those that only micro_dim and seed tell."""
+    name = f"{cli.run_name(config)}_{variant}".rstrip("_")
+    return os.path.join(root, name), os.path.join(results_dir, "sweeps", variant) if variant else results_dir
+
+
+def _file_name(value: Any) -> str:
+    """A field's value as part of a file name, such as 0.001 or 64x64."""
+    return "x".join(map(_file_name, value)) if isinstance(value, tuple) else re.sub(r"[^\w.+-]", "-", str(value))
+
+
+def _label(run: Run) -> str:
+    return ", ".join(f"{name}={_file_name(value)}" for name, value in run.fields.items())
+
+
+if __name__ == "__main__":
+    cli.define_config_flag()
+    cli.define_sweep_flags()
+    cli.run(main)

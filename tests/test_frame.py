@@ -1,0 +1,86 @@
+"""Centroid, centring and shifting on the torus, against closed forms and against one another."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msvi.model.frame import centre, centroid, shift
+
+
+def bump(shape, at):
+    """A smooth periodic bump with its centre at the fractions `at` of the periods, `(*shape, 1)`."""
+    field = 1.0
+    for axis, (n, a) in enumerate(zip(shape, at, strict=True)):
+        profile = np.exp(np.cos(2 * np.pi * (np.arange(n) / n - a)))
+        field = field * profile.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+    return jnp.asarray(field[..., None], jnp.float32)
+
+
+def phase(*fractions):
+    return jnp.asarray([2 * np.pi * f for f in fractions], jnp.float32)
+
+
+@pytest.mark.parametrize(("shape", "at"), [((20,), (0.37,)), ((13,), (0.8,)), ((14, 12), (0.25, 0.6))])
+def test_centroid_of_a_symmetric_bump(shape, at):
+    """The centre of symmetry, between the points too; in two dimensions each axis by itself."""
+    found = centroid(bump(shape, at))
+    difference = np.angle(np.exp(1j * (np.asarray(found) - np.asarray(phase(*at)))))
+    np.testing.assert_allclose(difference, 0.0, atol=1e-5)
+
+
+def test_sign_and_size_do_not_move_the_centroid():
+    """It is that of `|zeta|²`, summed over channels."""
+    zeta = bump((20,), (0.3,))
+    other = jnp.concatenate([-3 * zeta, 2 * zeta], axis=-1)
+    np.testing.assert_allclose(centroid(other), centroid(zeta), atol=1e-5)
+
+
+def test_centroid_of_nothing_has_a_finite_gradient():
+    """A field of zeros has no centre; training must survive it."""
+    gradient = jax.grad(lambda zeta: centroid(zeta).sum())(jnp.zeros((6, 1)))
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("shape", [(20,), (9,), (6, 5)])
+def test_centring_by_whole_cells_is_a_roll(shape):
+    """Exact for any field, the highest mode of an even axis included."""
+    zeta = jnp.asarray(np.random.default_rng(0).standard_normal((*shape, 2)), jnp.float32)
+    cells = (3, 1)[: len(shape)]
+    moved = centre(zeta, phase(*(k / n for k, n in zip(cells, shape, strict=True))))
+    np.testing.assert_allclose(moved, jnp.roll(zeta, [-k for k in cells], range(len(shape))), atol=2e-6)
+
+
+def test_centring_between_cells_is_exact_for_resolved_modes():
+    """A sampled cosine becomes the cosine at the shifted points."""
+    x = np.arange(20) / 20
+    zeta = jnp.asarray(np.cos(2 * np.pi * 3 * x)[:, None], jnp.float32)
+    np.testing.assert_allclose(centre(zeta, phase(0.237))[:, 0], np.cos(2 * np.pi * 3 * (x + 0.237)), atol=2e-6)
+
+
+def test_what_is_seen_from_the_centroid_does_not_move():
+    """The same bump anywhere on the circle looks the same; 1e-4 is what its unresolved modes leave."""
+    seen = [centre(zeta, centroid(zeta)) for zeta in (bump((20,), (a,)) for a in (0.0, 0.111, 0.5, 0.93))]
+    for other in seen[1:]:
+        np.testing.assert_allclose(other, seen[0], atol=1e-4)
+
+
+def test_shift_is_centring_reversed():
+    """By whole points exactly, between points to second order in their distance."""
+    errors = []
+    for n in (100, 200):
+        field = bump((n,), (0.3,))
+        np.testing.assert_allclose(shift(field, phase(0.25)), jnp.roll(field, n // 4, 0), atol=1e-5)
+        errors.append(float(jnp.abs(shift(field, phase(0.1234)) - bump((n,), (0.4234,))).max()))
+    assert 1e-6 < errors[1] < errors[0] / 3, errors  # the factor is 4 up to where between two points the shift ends
+
+
+def test_shift_in_two_dimensions_and_its_gradient():
+    """Axes are shifted one after the other; the derivative with respect to the phase is that of the field."""
+    np.testing.assert_allclose(
+        shift(bump((40, 50), (0.1, 0.2)), phase(0.25, 0.5)), bump((40, 50), (0.35, 0.7)), atol=1e-4
+    )
+    field = bump((400,), (0.3,))
+    slope = jax.jvp(lambda p: shift(field, p), (phase(0.10025),), (jnp.ones(1),))[1]
+    exact = -jnp.gradient(bump((400,), (0.40025,))[:, 0], 2 * np.pi / 400)
+    np.testing.assert_allclose(slope[:, 0], exact, atol=0.02 * float(jnp.abs(exact).max()))
