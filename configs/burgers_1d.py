@@ -2,8 +2,8 @@
 
 import ml_collections
 
-from configs import common
-from msvi.config import Config
+from msvi.config import Config, to_dict
+from msvi.recipes import make_variant
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
@@ -11,8 +11,5 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
 
     Every field and its meaning stand with the groups named in `msvi.config.Config`; here are only the differences.
     """
-    config = common.make_config(Config(case="burgers_1d"), variant)
-    if variant == "smoke":
-        config.data.equation.viscosity = 5e-3
-        config.data.equation.max_dt = 4e-3
-    return config
+    smoke = {"data.equation.viscosity": 5e-3, "data.equation.max_dt": 4e-3}
+    return ml_collections.ConfigDict(to_dict(make_variant(Config(case="burgers_1d"), variant, smoke)))

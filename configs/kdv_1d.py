@@ -2,11 +2,11 @@
 
 import ml_collections
 
-from configs import common
-from msvi.config import Config
+from msvi.config import Config, to_dict
 from msvi.data.dataset import DataConfig
 from msvi.data.kdv_1d import KortewegDeVries1D
 from msvi.model.multiscale import ModelConfig
+from msvi.recipes import make_variant
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
@@ -19,7 +19,5 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
         model=ModelConfig(n_sigma=2),
     )
-    config = common.make_config(recipe, variant)
-    if variant == "smoke":
-        config.data.equation.max_dt = 4e-3
-    return config
+    smoke = {"data.equation.max_dt": 4e-3}
+    return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, smoke)))

@@ -56,12 +56,7 @@ class EvaluatedRun(NamedTuple):
 
 
 def load_module(path):
-    """The module in a file that is in no package, imported and not run as a command.
-
-    It finds what stands in the repository's root, as it does under `python train.py`.
-    """
-    if str(ROOT) not in sys.path:
-        sys.path.append(str(ROOT))
+    """The module in a file that is in no package, imported and not run as a command."""
     spec = importlib.util.spec_from_file_location(f"file_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -104,12 +99,7 @@ def snapshot(path):
 
 
 def run_python(*arguments, environment, cwd):
-    """A Python process in another folder than the repository.
-
-    What `-c` runs has no folder in which Python would look for modules, as `train.py` has: it is given that one.
-    """
-    if "-c" in arguments:
-        environment = environment | {"PYTHONPATH": str(ROOT)}
+    """A Python process in another folder than the repository."""
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, env=os.environ | environment, cwd=cwd, capture_output=True, text=True, timeout=600)
 

@@ -13,8 +13,7 @@ from msvi.data.dataset import EQUATIONS
 from msvi.data.kdv_1d import KortewegDeVries1D
 from msvi.errors import InputError
 
-# `common` is what the others share, and no configuration.
-FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem != "common")
+FILES = sorted((ROOT / "configs").glob("*.py"))
 
 
 def variant_names(path):

@@ -82,7 +82,7 @@ def commands(environment, tmp_path_factory):
     files = [taken if name == "folder of something else" else {} for name in cases]
     (base / "cases.json").write_text(json.dumps(list(zip(cases.values(), files, strict=True))))
     process = run_python(
-        "-c", DRIVER, "cases.json", environment=environment | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "--a"}, cwd=base
+        "-c", DRIVER, "cases.json", environment=environment | {"XLA_FLAGS": "--a"}, cwd=base
     )
     assert process.returncode == 0, process.stderr
     return dict(zip(cases, json.loads(process.stdout), strict=True))
