@@ -6,8 +6,8 @@ from typing import Any
 from msvi.config import Config, from_dict, to_dict
 from msvi.errors import InputError
 
-# One 128-frame window per step, all frames encoded and scored, 500 epochs of 64 windows. The paper's encoder and decoder
-# are convolutional and its quadrature points fixed; its residual weight is 16 in our units.
+# One 128-frame window per step, all frames encoded and scored, 500 epochs of 64 windows. The paper's encoder and
+# decoder are convolutional and its quadrature points fixed; its residual weight is 16 in our units.
 PUBLISHED = {
     "model.micro_frame": "fixed",
     "model.micro_clock": True,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msvi.model.frame import centre, centroid, shift
+from msvi.model.frame import cell_positions, centre, centroid, shift
 
 
 def bump(shape, at):
@@ -84,3 +84,16 @@ def test_shift_in_two_dimensions_and_its_gradient():
     slope = jax.jvp(lambda p: shift(field, p), (phase(0.10025),), (jnp.ones(1),))[1]
     exact = -jnp.gradient(bump((400,), (0.40025,))[:, 0], 2 * np.pi / 400)
     np.testing.assert_allclose(slope[:, 0], exact, atol=0.02 * float(jnp.abs(exact).max()))
+
+
+def test_cell_positions():
+    """Harmonics of the phase from the frame's origin to each cell, axis by axis; zero distance is (1, …, 0, …)."""
+    found = cell_positions((8, 5), phase(0.25, 0.4), 2)
+    assert found.shape == (8, 5, 8)
+    np.testing.assert_allclose(found[2, 2], [1, 1, 0, 0] * 2, atol=1e-6)
+    angle = 2 * np.pi * (7 / 8 - 0.25)
+    for column in range(5):
+        np.testing.assert_allclose(
+            found[7, column, :4], [np.cos(angle), np.cos(2 * angle), np.sin(angle), np.sin(2 * angle)], atol=1e-6
+        )
+    assert cell_positions((8,), phase(0.1), 0).shape == (8, 0)

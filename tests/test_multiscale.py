@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import perturb
 
+from msvi.errors import InputError
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import MacroDrift
 
@@ -222,3 +224,64 @@ def test_initial_values_are_the_configured_ones(model_config):
     np.testing.assert_array_equal(model.log_q(params), -3.0)
     decoded = decode(model, params, draw_z(model))
     np.testing.assert_allclose(np.exp(decoded.log_var), 0.01 / (np.exp(1) + np.exp(2)), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def moving(model):
+    """The model in a moving frame, with parameters off their initial values but variances the same at all points."""
+    moving = dataclasses.replace(model, config=dataclasses.replace(model.config, micro_frame="moving"))
+    params = perturb(jax.jit(moving.init)(jax.random.key(3)))
+    return moving, params | {name: jnp.full(model.field_shape, -3.0) for name in ("macro_log_var", "micro_log_var")}
+
+
+def test_moving_model_is_the_same_everywhere(moving):
+    """A field shifted by whole cells has the same microscale latents, and they and the cells change alike."""
+    model, params = moving
+    cells, points, t = 2, 2 * model.config.coarsening, jnp.float32(0.3)
+    u = draw_u(model)
+    z = encode(model, params, u).mean
+    shifted = encode(model, params, jnp.roll(u, points, 0)).mean
+    zeta, eta = model.split(z)
+    np.testing.assert_allclose(shifted, jnp.concatenate([jnp.roll(zeta, cells, 0).ravel(), eta]), atol=1e-5)
+    rates, rates_shifted = (model.split(drift(model, params, t, state)) for state in (z, shifted))
+    np.testing.assert_allclose(rates_shifted[0], jnp.roll(rates[0], cells, 0), atol=1e-4)
+    np.testing.assert_allclose(rates_shifted[1], rates[1], atol=1e-4)
+    decoded, decoded_shifted = (decode(model, params, state).mean for state in (z, shifted))
+    np.testing.assert_allclose(decoded_shifted, jnp.roll(decoded, points, 0), atol=1e-5 * model.field_scale)
+    assert np.ptp(decode_parts(model, params, z)[1]) > 0.01 * model.field_scale  # there is something to shift
+
+
+def test_fixed_model_is_not(model, params):
+    """The same shift changes its microscale latents: what the moving frame adds."""
+    u = draw_u(model)
+    eta, eta_shifted = (encode(model, params, field).mean[model.zeta_dim :] for field in (u, jnp.roll(u, 16, 0)))
+    assert np.abs(eta_shifted - eta).max() > 1e-2
+
+
+def test_macroscale_drift_sees_where_the_cell_lies(moving):
+    """Without the position all cells of a constant state move alike; with it the one state can be told from another."""
+    model, params = moving
+    z = jnp.concatenate([jnp.ones(model.zeta_dim), jnp.zeros(model.config.micro_dim)])
+    assert np.ptp(model.split(drift(model, params, jnp.float32(0.0), z))[0]) > 1e-3
+    blind = dataclasses.replace(model, config=dataclasses.replace(model.config, position_harmonics=0))
+    rates = blind.split(drift(blind, perturb(jax.jit(blind.init)(jax.random.key(3))), jnp.float32(0.0), z))[0]
+    np.testing.assert_allclose(rates, rates[0, 0], atol=1e-5)
+
+
+def test_closure_has_no_frame(model_config, model):
+    """Without microscale latents there is nothing to place: the frame changes neither parameters nor drift."""
+    fixed, moving = (
+        dataclasses.replace(model, config=dataclasses.replace(model_config, micro_dim=0, micro_frame=frame))
+        for frame in ("fixed", "moving")
+    )
+    params = [jax.jit(m.init)(jax.random.key(0)) for m in (fixed, moving)]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+    z = draw_z(fixed)
+    np.testing.assert_array_equal(*(drift(m, params[0], jnp.float32(0.0), z) for m in (fixed, moving)))
+
+
+def test_moving_frame_needs_periodic_axes(model):
+    """Refused where the model is built, by name."""
+    config = dataclasses.replace(model.config, micro_frame="moving")
+    with pytest.raises(InputError, match=r"`model.micro_frame` can only be moving.*\('edge',\)"):
+        dataclasses.replace(model, config=config, boundary=("edge",))

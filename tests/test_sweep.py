@@ -81,9 +81,7 @@ def commands(environment, tmp_path_factory):
     taken = {"taken/burgers_1d_d2_s1/thesis.tex": "years of work"}
     files = [taken if name == "folder of something else" else {} for name in cases]
     (base / "cases.json").write_text(json.dumps(list(zip(cases.values(), files, strict=True))))
-    process = run_python(
-        "-c", DRIVER, "cases.json", environment=environment | {"XLA_FLAGS": "--a"}, cwd=base
-    )
+    process = run_python("-c", DRIVER, "cases.json", environment=environment | {"XLA_FLAGS": "--a"}, cwd=base)
     assert process.returncode == 0, process.stderr
     return dict(zip(cases, json.loads(process.stdout), strict=True))
 

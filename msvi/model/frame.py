@@ -59,3 +59,18 @@ def shift(field: Array, phase: Array) -> Array:
         near = jnp.roll(field, whole.astype(int), axis)
         field = (1 - part) * near + part * jnp.roll(near, 1, axis)
     return field
+
+
+def cell_positions(coarse_grid: tuple[int, ...], phase: Array, harmonics: int) -> Array:
+    """Where each coarse cell lies in the frame at `phase`, `(*coarse_grid, 2 * harmonics * ndim)`.
+
+    Cosines and sines of the phase from the frame's origin to the cell along each axis, and of its first multiples.
+    """
+    features = []
+    for axis, n in enumerate(coarse_grid):
+        distance = 2 * np.pi * np.arange(n, dtype=np.float32) / n - phase[axis]
+        angle = distance[:, None] * np.arange(1, harmonics + 1, dtype=np.float32)[None]
+        along = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+        shape = [n if other == axis else 1 for other in range(len(coarse_grid))]
+        features.append(jnp.broadcast_to(along.reshape(*shape, -1), (*coarse_grid, 2 * harmonics)))
+    return jnp.concatenate(features, axis=-1)

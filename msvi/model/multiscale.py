@@ -29,8 +29,10 @@ class ModelConfig:
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
-        travels with the macroscale state (periodic axes only; see `msvi.model.frame`).
+        travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (periodic
+        axes only; see `msvi.model.frame`).
       displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
+      position_harmonics: number of Fourier harmonics that tell a cell's place in the moving frame.
       micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
@@ -49,6 +51,7 @@ class ModelConfig:
     decoder_hidden: tuple[int, ...] = (128, 128)
     micro_frame: str = "fixed"
     displacement_hidden: tuple[int, ...] = (32, 32)
+    position_harmonics: int = 4
     micro_clock: bool = False
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
@@ -57,7 +60,7 @@ class ModelConfig:
     init_micro_log_var: float = -4.0
 
     def __post_init__(self):
-        require_at_least(self, "model", micro_dim=0, coarsening=1, n_sigma=1, stencil_radius=0)
+        require_at_least(self, "model", micro_dim=0, coarsening=1, n_sigma=1, stencil_radius=0, position_harmonics=0)
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in FRAMES:
             raise InputError(f"`model.micro_frame` must be one of {FRAMES}, got {self.micro_frame!r}.")
@@ -140,7 +143,6 @@ class MultiscaleModel:
             "posterior_log_var": jnp.full(self.latent_dim, c.init_posterior_log_var),
             "log_q": jnp.full(self.latent_dim, c.init_log_q),
             "macro_log_var": jnp.full(self.field_shape, c.init_macro_log_var),
-            "macro_drift": self._macro_drift.init(macro_key, zeta, eta),
         }
         if c.micro_dim:
             params |= {
@@ -151,7 +153,8 @@ class MultiscaleModel:
             }
         if self._moves:
             params["displacement"] = self._displacement.init(displacement_key, zeta)
-        return params
+        position = self._cell_positions(params, zeta)
+        return params | {"macro_drift": self._macro_drift.init(macro_key, zeta, eta, position)}
 
     def encode(self, params: Params, u: Array) -> Gaussian:
         """Latent distribution of one frame, from the frame alone.
@@ -208,9 +211,10 @@ class MultiscaleModel:
         return macro, micro * trust * self.field_scale
 
     def drift(self, params: Params, t: Array, z: Array) -> Array:
-        """`f(z, t)`, `(latent_dim,)`: local for `zeta`, global for `eta`."""
+        """`f(z, t)`, `(latent_dim,)`: the same in every cell for `zeta`, of the whole state for `eta`."""
         zeta, eta = self.split(z)
-        rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta).ravel()]
+        position = self._cell_positions(params, zeta)
+        rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta, position).ravel()]
         if self.config.micro_dim:
             seen = frame.centre(zeta, frame.centroid(zeta)) if self._moves else zeta
             rates.append(self._micro_drift.apply(params["micro_drift"], t, seen, eta))
@@ -228,6 +232,12 @@ class MultiscaleModel:
         """Phase by which the micro expert is shifted, `(ndim,)`: the centroid and what the network adds."""
         phase = frame.centroid(zeta)
         return phase + self._displacement.apply(params["displacement"], frame.centre(zeta, phase))
+
+    def _cell_positions(self, params: Params, zeta: Array) -> Array | None:
+        """Where each cell lies in the moving frame, `(*coarse_grid, feature)`; None if the frame is fixed."""
+        if not self._moves:
+            return None
+        return frame.cell_positions(self.filter.coarse_grid, self._place(params, zeta), self.config.position_harmonics)
 
     @property
     def _displacement(self):

@@ -70,7 +70,8 @@ class Displacement(nn.Module):
 class MacroDrift(nn.Module):
     """Local macroscale drift: one MLP shared by all cells, equivariant to shifts of a periodic mesh.
 
-    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, eta)`, all channels of all cells of the stencil.
+    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, p_c, eta)`, all channels of all cells of the stencil, where `p_c`
+    says where the cell lies in the frame in which `eta` describes the unresolved part, if it moves.
 
     Attributes:
       hidden: hidden widths.
@@ -83,7 +84,7 @@ class MacroDrift(nn.Module):
     boundary: tuple[str, ...]
 
     @nn.compact
-    def __call__(self, zeta: Array, eta: Array) -> Array:
+    def __call__(self, zeta: Array, eta: Array, position: Array | None = None) -> Array:
         *coarse_grid, num_channels = zeta.shape
         padded = zeta
         for axis, kind in enumerate(self.boundary):
@@ -94,6 +95,8 @@ class MacroDrift(nn.Module):
         stencil = [
             padded[tuple(slice(o, o + n) for o, n in zip(offset, coarse_grid, strict=True))] for offset in offsets
         ]
+        if position is not None:
+            stencil.append(position)
         everywhere = jnp.broadcast_to(eta, (*coarse_grid, eta.shape[0]))
         return MLP(self.hidden, num_channels, out_scale=0.1)(jnp.concatenate([*stencil, everywhere], axis=-1))
 
