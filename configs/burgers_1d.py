@@ -3,7 +3,9 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
+from msvi.model.multiscale import ModelConfig
 from msvi.recipes import make_variant
+from msvi.training.state import TrainConfig
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
@@ -11,5 +13,10 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
 
     Every field and its meaning stand with the groups named in `msvi.config.Config`; here are only the differences.
     """
+    recipe = Config(
+        case="burgers_1d",
+        model=ModelConfig(micro_frame="moving"),
+        train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
+    )
     smoke = {"data.equation.viscosity": 5e-3, "data.equation.max_dt": 4e-3}
-    return ml_collections.ConfigDict(to_dict(make_variant(Config(case="burgers_1d"), variant, smoke)))
+    return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, smoke)))

@@ -7,6 +7,7 @@ from msvi.data.dataset import DataConfig
 from msvi.data.kdv_1d import KortewegDeVries1D
 from msvi.model.multiscale import ModelConfig
 from msvi.recipes import make_variant
+from msvi.training.state import TrainConfig
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
@@ -17,7 +18,8 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     recipe = Config(
         case="kdv_1d",
         data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
-        model=ModelConfig(n_sigma=2),
+        model=ModelConfig(n_sigma=2, micro_frame="moving"),
+        train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
     )
     smoke = {"data.equation.max_dt": 4e-3}
     return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, smoke)))

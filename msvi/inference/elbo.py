@@ -39,7 +39,7 @@ class InferenceConfig:
     num_quadrature: int = 16
     init_length: float = 0.3
     init_noise: float = 1e-3
-    drift_weight: float = 16.0
+    drift_weight: float = 64.0
     drift_warmup_steps: int = 2000
 
     def __post_init__(self):

@@ -45,7 +45,7 @@ class ModelConfig:
     coarsening: int = 50
     n_sigma: int = 3
     stencil_radius: int = 2
-    macro_hidden: tuple[int, ...] = (128, 128)
+    macro_hidden: tuple[int, ...] = (64, 64)
     micro_hidden: tuple[int, ...] = (128, 128)
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)

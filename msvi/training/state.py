@@ -34,7 +34,7 @@ class TrainConfig:
         random ones.
     """
 
-    steps: int = 30_000
+    steps: int = 20_000
     learning_rate: float = 2e-3
     decay_rate: float = 0.9
     decay_steps: int = 1000
