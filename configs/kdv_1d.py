@@ -19,7 +19,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         case="kdv_1d",
         data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
         model=ModelConfig(n_sigma=2, micro_frame="moving"),
-        train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
+        train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
     )
     smoke = {"data.equation.max_dt": 4e-3}
     return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, smoke)))
