@@ -87,14 +87,22 @@ def test_variants_are_what_they_say(path):
 
 
 def test_defaults():
-    """That of Burgers is the library's own; that of Korteweg–de Vries differs in the data and as the paper has it."""
-    assert read("burgers_1d") == Config()
+    """Both cases on a periodic line move the microscale's frame and shift windows within a cell; Korteweg–de Vries has
+    the paper's noise and filter, and needs fewer steps."""
+    periodic = ["model.micro_frame: fixed -> moving", "train.random_shift: 0 -> 49"]
+    assert differences(Config(), read("burgers_1d")) == periodic
     assert differences(Config(), read("kdv_1d"), ignore=("data.equation.", "data.cache_dir")) == [
         "case: burgers_1d -> kdv_1d",
         "data.noise_std: 0.001 -> 0.01",
+        periodic[0],
         "model.n_sigma: 3 -> 2",
+        periodic[1],
+        "train.steps: 20000 -> 15000",
     ]
     assert read("kdv_1d").data.equation == KortewegDeVries1D()
+    for case in EQUATIONS:
+        config = read(case)
+        assert config.train.random_shift == config.model.coarsening - 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -103,7 +111,8 @@ def test_published_recipe(path):
     config = read(path.stem, "published")
     assert config.train.steps == 500 * 64 and config.train.batch_windows == 1
     assert (config.train.learning_rate, config.train.decay_rate, config.train.decay_steps) == (1e-3, 0.9, 1000)
-    assert config.train.average_decay == 0 and config.train.clip_norm == 0
+    assert config.train.average_decay == 0 and config.train.clip_norm == 0 and config.train.random_shift == 0
+    assert config.model.micro_frame == "fixed"
     inference = config.inference
     assert (inference.window, inference.num_nodes, inference.num_scored, inference.num_quadrature) == (
         128,

@@ -355,6 +355,15 @@ def test_one_program_for_all_chunks(smoke_config, parts, train_chunk):
         assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type), jax.tree_util.keystr(path)
 
 
+def test_shifts_need_periodic_axes(smoke_config, parts):
+    """Refused where the loop is made, by name."""
+    elbo = parts[1]
+    fixed = dataclasses.replace(elbo.model.config, micro_frame="fixed")
+    elbo = dataclasses.replace(elbo, model=dataclasses.replace(elbo.model, config=fixed, boundary=("edge",)))
+    with pytest.raises(InputError, match=r"`train.random_shift` needs periodic axes, got \('edge',\) and a shift of 9"):
+        make_train_chunk(elbo, smoke_config.inference, smoke_config.train)
+
+
 def test_learning_rate_schedule():
     """Adam on a constant gradient moves by the learning rate: 0.9 of it is left every 1000 steps, continuously."""
     optimizer = make_optimizer(TrainConfig(learning_rate=2e-3, decay_rate=0.9, decay_steps=1000))

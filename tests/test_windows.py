@@ -65,6 +65,24 @@ def test_a_window_may_be_the_whole_trajectory():
     np.testing.assert_array_equal(frames, np.concatenate([u, u]))
 
 
+def test_windows_are_shifted_within_the_margin():
+    """A window is its frames rolled by 0 to `margin` points along each axis, every distance equally likely (five
+    standard errors), one distance for all of its frames; without a margin nothing moves."""
+    rng = np.random.default_rng(0)
+    u = jnp.asarray(rng.standard_normal((2, 6, 5, 4, 1)), jnp.float32)
+    margin, number = 2, 4000
+    continued = jnp.pad(u, ((0, 0), (0, 0), (0, margin), (0, margin), (0, 0)), mode="wrap")
+    frames = np.asarray(sample_windows(jax.random.key(0), jnp.arange(6.0), continued, 6, number, margin)[1])
+    assert frames.shape == (number, 6, 5, 4, 1)
+    count = np.zeros((2, margin + 1, margin + 1))
+    for i, *shift in np.ndindex(count.shape):
+        rolled = np.roll(u[i], [-s for s in shift], (1, 2))
+        count[i, *shift] = (frames == rolled).all(axis=(1, 2, 3, 4)).sum()
+    p = 1 / count.size
+    assert count.sum() == number
+    np.testing.assert_allclose(count / number, p, atol=5 * np.sqrt(p * (1 - p) / number))
+
+
 def test_learning_rate_decays_continuously():
     """Adam's step under a constant gradient is the learning rate: 0.9 of the first at step 1000, sqrt(0.9) at 500.
 
