@@ -15,7 +15,7 @@ from smoke import CONFIG_FILE, ROOT, change, run_python
 from test_cli import DRIVER
 from test_results import make_result
 
-from msvi import sweep
+from msvi import grid, sweep
 from msvi.config import Config, from_dict, to_dict
 from msvi.errors import InputError
 
@@ -24,12 +24,12 @@ pytest_plugins = ["smoke"]
 SWEEP = [str(ROOT / "msvi" / "sweep.py"), f"--config={CONFIG_FILE}:smoke"]
 READ_GRID = """
 import json
-from msvi import cli, sweep
+from msvi import cli, grid
 from msvi.config import to_dict
 
 cli.define_config_flag()
 cli.define_sweep_flags()
-cli.run(lambda: print(json.dumps([to_dict(c) for c in cli.read_grid(sweep.expand(cli.read_sweep_flags().set))])))
+cli.run(lambda: print(json.dumps([to_dict(c) for c in cli.read_grid(grid.expand(cli.read_sweep_flags().set))])))
 """
 
 # Name: the arguments of the command, and what its one line must mention.
@@ -101,8 +101,8 @@ def test_values_become_what_the_fields_hold(commands):
     """Text becomes tuples and fractions as on the command line; other overrides reach every point."""
     code, out, err, _ = commands["grid"]
     assert (code, err) == (0, "")
-    grid = [(c["model"]["macro_hidden"], c["train"]["learning_rate"]) for c in json.loads(out)]
-    assert grid == [([8], 1.0), ([8], 0.001), ([16, 16], 1.0), ([16, 16], 0.001)]
+    values = [(c["model"]["macro_hidden"], c["train"]["learning_rate"]) for c in json.loads(out)]
+    assert values == [([8], 1.0), ([8], 0.001), ([16, 16], 1.0), ([16, 16], 0.001)]
     assert all(c["model"]["micro_clock"] is True and c["model"]["micro_hidden"] == [16] for c in json.loads(out))
 
 
@@ -121,7 +121,7 @@ def test_dry_run(commands):
 
 def test_grid_is_the_product():
     """The last field runs fastest; `;` separates values where they hold commas."""
-    assert sweep.expand(["seed=0, 1", "model.macro_hidden=8,8;16"]) == [
+    assert grid.expand(["seed=0, 1", "model.macro_hidden=8,8;16"]) == [
         {"seed": "0", "model.macro_hidden": "8,8"},
         {"seed": "0", "model.macro_hidden": "16"},
         {"seed": "1", "model.macro_hidden": "8,8"},
@@ -136,30 +136,30 @@ def make_configs(*micro_dims, **values):
 def test_names():
     """The default names where micro_dim and seed tell the runs apart; else more, and a results folder of their own."""
     names, (config,) = ["seed", "model.micro_dim"], make_configs(3, seed=1)
-    (run,) = sweep.plan(names, [config], "runs", "results")
+    (run,) = grid.plan(names, [config], "runs", "results")
     assert run.fields == {"seed": 1, "model.micro_dim": 3}
     assert (run.workdir, run.results_dir, run.variant) == ("runs/burgers_1d_d3_s1", "results", "")
     config = change(change(config, "train", learning_rate=1e-3), "model", macro_hidden=(64, 8))
-    (run,) = sweep.plan(["train.learning_rate", "model.macro_hidden"], [config], "a/b", "c")
+    (run,) = grid.plan(["train.learning_rate", "model.macro_hidden"], [config], "a/b", "c")
     assert run.variant == "train.learning_rate=0.001_model.macro_hidden=64x8"
     assert (run.workdir, run.results_dir) == (f"a/b/burgers_1d_d3_s1_{run.variant}", f"c/sweeps/{run.variant}")
     config = change(config, "data", cache_dir="/scratch/a b")
-    assert sweep.plan(["data.cache_dir"], [config], "", "")[0].workdir == "burgers_1d_d3_s1_data.cache_dir=-scratch-a-b"
+    assert grid.plan(["data.cache_dir"], [config], "", "")[0].workdir == "burgers_1d_d3_s1_data.cache_dir=-scratch-a-b"
 
 
 def test_runs_that_would_share_a_folder():
     """Values whose names are alike are refused."""
     configs = [change(Config(), "data", cache_dir=folder) for folder in ("a/b", "a-b")]
     with pytest.raises(InputError, match="data.cache_dir=a-b twice"):
-        sweep.plan(["data.cache_dir"], configs, "", "")
+        grid.plan(["data.cache_dir"], configs, "", "")
 
 
 @pytest.fixture
 def chains():
     """Two seeds, each a chain of micro_dim 0, 1 and 4 given in another order."""
     configs = [c for dim in (4, 0, 1) for seed in (0, 1) for c in make_configs(dim, seed=seed)]
-    runs = sweep.plan(["model.micro_dim", "seed"], configs, "runs", "results")
-    return sweep.stage(runs, "runs", "results", learning_rate=5e-4, steps=None)
+    runs = grid.plan(["model.micro_dim", "seed"], configs, "runs", "results")
+    return grid.stage(runs, "runs", "results", learning_rate=5e-4, steps=None)
 
 
 def test_stages(chains):
@@ -207,28 +207,28 @@ def stub(run, code=""):
 @pytest.fixture
 def runs(tmp_path):
     """Three runs with micro_dim 0, 1 and 2."""
-    return place(sweep.plan(["model.micro_dim"], make_configs(0, 1, 2), "runs", "results"), tmp_path)
+    return place(grid.plan(["model.micro_dim"], make_configs(0, 1, 2), "runs", "results"), tmp_path)
 
 
 def test_what_is_finished(runs):
     """A result of the same configuration and as many steps; where the data are kept does not matter."""
     run, other = runs[:2]
-    assert sweep.finished_result(run) is None
+    assert grid.finished_result(run) is None
     write_result(run)
-    assert sweep.finished_result(run)["steps"] == run.config.train.steps
+    assert grid.finished_result(run)["steps"] == run.config.train.steps
     for group, values, finished in (
         ("train", {"steps": run.config.train.steps - 1}, True),
         ("train", {"steps": run.config.train.steps + 1}, False),
         ("train", {"learning_rate": 1.0}, False),
         ("data", {"cache_dir": "elsewhere"}, True),
     ):
-        assert bool(sweep.finished_result(run._replace(config=change(run.config, group, **values)))) == finished, values
+        assert bool(grid.finished_result(run._replace(config=change(run.config, group, **values)))) == finished, values
     write_result(other, steps=None)
-    assert sweep.finished_result(other) is None
+    assert grid.finished_result(other) is None
     for text in ("", "[]", '{"steps": 30000}', '{"steps": 30000, "config": {"case": "burgers_1d"}}'):
         with open(os.path.join(other.workdir, "result.json"), "w") as file:
             file.write(text)
-        assert sweep.finished_result(other) is None, text
+        assert grid.finished_result(other) is None, text
 
 
 def test_a_failing_run_stops_no_other(runs, capsys):
@@ -319,7 +319,7 @@ def test_interrupt_leaves_no_process(runs, tmp_path, monkeypatch):
         signal.signal(signal.SIGTERM, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    assert sweep.finished_result(runs[0]) is None
+    assert grid.finished_result(runs[0]) is None
 
 
 def test_figures(runs, tmp_path):
