@@ -83,6 +83,9 @@ def test_training_starts_from_the_other_run(half_run, smoke_config, programs, tm
         loop, "_optimize", lambda *arguments: seen.append(jax.device_get(arguments[4].params)) or optimize(*arguments)
     )
     state = loop.train(config, str(tmp_path / "run"))
+    (entry,) = Workdir(str(tmp_path / "run")).read_history()[:1]
+    weight = config.inference.drift_weight  # whole from the first step: the mean over the first steps shows no ramp
+    np.testing.assert_allclose(entry["loss"], weight * entry["drift_residual"] - entry["log_likelihood"], rtol=1e-4)
     weights = Workdir(str(source)).best.restore(half_run.state)[0].average
     dataset = load_dataset(config.case, config.data)
     template = init_state(build_elbo(config, build_model(config, dataset)), config.train, jax.random.key(config.seed))

@@ -31,7 +31,8 @@ class TrainConfig:
       log_every: steps between two looks at the loss (one compiled chunk).
       eval_every: steps between two validation forecasts, each followed by a checkpoint.
       warm_start: workdir of a trained run with fewer microscale latents whose weights this one begins with; empty for
-        random ones.
+        random ones. The weight of the drift residual, which rises for the sake of random weights, is then whole from the
+        first step.
     """
 
     steps: int = 20_000
@@ -124,6 +125,7 @@ def make_train_chunk(
       InputError: `train.random_shift` on an axis that is not periodic.
     """
     optimizer, margin = make_optimizer(train), train.random_shift
+    warmup_steps = 0 if train.warm_start else inference.drift_warmup_steps
     if margin and any(kind != "periodic" for kind in elbo.model.boundary):
         raise InputError(
             f"`train.random_shift` needs periodic axes, got {elbo.model.boundary} and a shift of {margin}; set it to 0."
@@ -141,7 +143,7 @@ def make_train_chunk(
         # Without the barrier XLA fuses the slice into each of its consumers and cuts the window many times.
         windows = sample_windows(window_key, t, u, inference.window, train.batch_windows, margin)
         t, u = jax.lax.optimization_barrier(windows)
-        weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(inference.drift_warmup_steps, 1))
+        weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(warmup_steps, 1))
         grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, weight, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
