@@ -31,8 +31,8 @@ class TrainConfig:
       log_every: steps between two looks at the loss (one compiled chunk).
       eval_every: steps between two validation forecasts, each followed by a checkpoint.
       warm_start: workdir of a trained run with fewer microscale latents whose weights this one begins with; empty for
-        random ones. The weight of the drift residual, which rises for the sake of random weights, is then whole from the
-        first step.
+        random ones. The weight of the drift residual, which rises for the sake of random weights, is then whole from
+        the first step.
     """
 
     steps: int = 20_000
