@@ -1,4 +1,4 @@
-"""1D Burgers: our best recipe; variants `:published` (the paper's), `:demo` (minutes) and `:smoke` (seconds)."""
+"""1D Burgers: our best recipe; variants `:published` (the paper's), `:closure`, `:demo` and `:smoke`."""
 
 import ml_collections
 

@@ -1,4 +1,4 @@
-"""1D Korteweg–de Vries: our best recipe; variants `:published` (the paper's), `:demo` (minutes), `:smoke` (seconds)."""
+"""1D Korteweg–de Vries: our best recipe; variants `:published` (the paper's), `:closure`, `:demo` and `:smoke`."""
 
 import ml_collections
 
