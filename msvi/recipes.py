@@ -62,8 +62,8 @@ SMOKE = {
     "forecast.num_val_members": 4,
 }
 
-# The fairest baseline without microscale latents. Its one filter does best where it may rely on where the structures lie
-# within their cells, and a large weight of the drift residual takes from a reconstruction that is all its error.
+# The fairest baseline without microscale latents. Its filter does best where it may rely on where the structures lie
+# within their cells, and a large weight of the drift residual takes from a reconstruction that is most of its error.
 CLOSURE = {"model.micro_dim": 0, "inference.drift_weight": 16.0, "train.random_shift": 0}
 
 _VARIANTS = {"default": {}, "published": PUBLISHED, "closure": CLOSURE, "demo": DEMO, "smoke": SMOKE}
