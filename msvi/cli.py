@@ -118,7 +118,7 @@ def _parse(argv: list[str]) -> list[str]:
         name, given, value = argument.lstrip("-").partition("=")
         path = (value if given else following).partition(":")[0]
         if name == "config" and not os.path.isfile(path):
-            raise InputError(f"`--config` must be a Python file, got {path!r}, which is none; see configs/.")
+            raise InputError(f"`--config` must be a Python file, got {path!r}, which does not exist; see configs/.")
     with _explained(argv):
         return FLAGS(argv)
 
@@ -130,7 +130,7 @@ def _explained(argv: list[str]) -> Iterator[None]:
         yield
     except flags.Error as error:
         # An exception inside the configuration file arrives as the text of its traceback; the last line says why.
-        raise InputError(str(error).strip().splitlines()[-1]) from None
+        raise InputError(re.sub(r"^[\w.]+Error: ", "", str(error).strip().splitlines()[-1])) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(_explain(argv, str(error.args[0] if error.args else error))) from None
 
@@ -138,7 +138,7 @@ def _explained(argv: list[str]) -> Iterator[None]:
 def _explain(argv: list[str], message: str) -> str:
     """Names the override that does not fit: `ml_collections` reports it by its last part alone."""
     close = re.search(r'Did you mean "(\w+)"', message)
-    hint = f"did you mean `{close[1]}`?" if close else "its fields stand in the file given as --config."
+    hint = f"did you mean `{close[1]}`?" if close else "all fields stand with the groups that msvi/config.py joins."
     for argument in argv[1:]:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config.") and any(re.search(rf"\b{part}\b", message) for part in name.split(".")[-2:]):

@@ -8,6 +8,7 @@ spacing) are derived where the model is built, after overrides, and are therefor
 import dataclasses
 import difflib
 import json
+import os
 import types
 from typing import Any
 
@@ -83,7 +84,7 @@ def differences(old: Config, new: Config, ignore: tuple[str, ...] = ("data.cache
     return [
         f"{name}: {flat_old.get(name)} -> {flat_new.get(name)}"
         for name in names
-        if not name.startswith(ignore) and flat_old.get(name) != flat_new.get(name)
+        if not name.startswith(ignore) and _comparable(name, flat_old) != _comparable(name, flat_new)
     ]
 
 
@@ -101,6 +102,12 @@ def load_json(path: str) -> Config:
     if not isinstance(values, dict):
         raise InputError(f"Expected a configuration in {path}, got {type(values).__name__}.")
     return from_dict(values)
+
+
+def _comparable(name: str, flat: dict[str, Any]) -> Any:
+    """The value of a field; of one that is a path, the place it leads to, however it is written."""
+    value = flat.get(name)
+    return os.path.abspath(value) if name == "train.warm_start" and value else value
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

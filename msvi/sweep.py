@@ -142,7 +142,8 @@ def main() -> None:
     arguments = [text for text in sys.argv[1:] if not re.match("--?(no)?dry_run", text)]
     commands = [[sys.executable, "-m", "msvi.sweep", *arguments, f"--task={number}"] for number in range(len(runs))]
     if flags.dry_run:
-        print(*command_lines(runs, commands), sep="\n")
+        for line in command_lines(runs, commands):
+            print(line)
         return
     os.makedirs(flags.root, exist_ok=True)
     failed = execute(runs, commands, flags.workers or len(usable_cores()))

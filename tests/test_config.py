@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import os
 
 import pytest
 from smoke import ROOT, change, load_module
@@ -103,6 +104,14 @@ def test_defaults():
     for case in EQUATIONS:
         config = read(case)
         assert config.train.random_shift == config.model.coarsening - 1
+
+
+def test_paths_are_the_same_however_written():
+    """A run goes on where the folder it started from is given by another path; another folder is another run."""
+    config = change(Config(), "train", warm_start="runs/a")
+    assert differences(config, change(config, "train", warm_start=os.path.abspath("runs/../runs/a"))) == []
+    assert differences(config, change(config, "train", warm_start="runs/b")) == ["train.warm_start: runs/a -> runs/b"]
+    assert differences(config, Config()) == ["train.warm_start: runs/a -> "]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
