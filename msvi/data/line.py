@@ -75,7 +75,7 @@ class PeriodicLine:
     def _integrate(
         self, rate: Callable, solver: diffrax.AbstractSolver, u0: np.ndarray, args: Any, observe: Callable | None = None
     ) -> np.ndarray:
-        """`integrate` over the frames in float64, on the CPU everywhere: the numbers are not to depend on the device.
+        """Solves over the frames in float64, on the CPU everywhere: the numbers are not to depend on the device.
 
         Args:
           rate: `(t, y, args) -> dy / dt`.
