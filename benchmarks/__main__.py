@@ -21,11 +21,13 @@ from absl import flags
 from msvi import cli
 from msvi.build import build_elbo, build_model
 from msvi.config import Config
-from msvi.data.dataset import Dataset, load_dataset
+from msvi.data.dataset import load_dataset
+from msvi.data.split import Dataset
 from msvi.evaluation import versions
 from msvi.forecast import decode_ensemble, forecast_latents
-from msvi.training.state import init_state, make_optimizer, make_train_chunk, sample_windows
+from msvi.training.state import cut_frames, init_state, make_optimizer, make_train_chunk, sample_windows, window_times
 from msvi.training.workdir import write_json
+from msvi.types import Gaussian
 
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
 REPEATS = flags.DEFINE_integer("repeats", 20, "Timed runs of each part, after one that is not timed.", lower_bound=1)
@@ -70,33 +72,37 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     """One optimiser step inside the training loop, and its parts alone."""
     model = build_model(config, dataset)
     elbo, optimizer = build_elbo(config, model), make_optimizer(config.train)
-    t, u = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
+    t, u = jnp.asarray(dataset.train.t, jnp.float32), jnp.asarray(dataset.train.u)
     state = init_state(elbo, config.train, jax.random.key(0))
     params, batch = state.params, config.train.batch_windows
     steps = config.train.log_every
     chunk = make_train_chunk(elbo, config.inference, config.train)
-    cut = jax.jit(lambda key: sample_windows(key, t, u, config.inference.window, batch))
-    times, frames = cut(jax.random.key(1))
-    nodes = jnp.linspace(0, config.inference.window - 1, config.inference.num_nodes).round().astype(int)
+    length, ndim = config.inference.window, len(model.grid)
+    windows = sample_windows(jax.random.key(1), t.shape, ndim, length, batch)
+    nodes = jnp.linspace(0, length - 1, config.inference.num_nodes).round().astype(int)
+    cut = jax.jit(jax.vmap(lambda u, window: cut_frames(u, window, nodes), (None, 0)))
+    frames, times = cut(u, windows), jax.vmap(lambda window: window_times(t, window, length))(windows)
     z = jnp.zeros((batch, config.inference.num_scored, model.latent_dim))
     zq = jnp.zeros((batch, config.inference.num_quadrature, model.latent_dim))
 
-    def total(params):
-        keys = jax.random.split(jax.random.key(2), batch)
-        return jax.vmap(elbo, (None, 0, 0, 0))(params, times, frames, keys).elbo.sum()
+    def total(params, u):
+        def one(times, window, key):
+            return elbo(params, times, lambda index: cut_frames(u, window, index), key).elbo
+
+        return jax.vmap(one)(times, windows, jax.random.split(jax.random.key(2), batch)).sum()
 
     def both(function):
         """The function and its gradient with respect to the parameters, as in training."""
         return jax.jit(jax.value_and_grad(function))
 
     encode = jax.vmap(jax.vmap(model.encode, (None, 0)), (None, 0))
-    decode = jax.vmap(jax.vmap(model.decode, (None, 0)), (None, 0))
+    decode = jax.vmap(jax.vmap(model.decode, (None, 0), Gaussian(0, None)), (None, 0), Gaussian(0, None))
     drift = jax.vmap(jax.vmap(model.drift, (None, 0, 0)), (None, 0, 0))
     weights = jax.vmap(elbo.posterior.weights, (None, 0, 0))
     grads = jax.tree.map(jnp.ones_like, params)
     parts = {
-        "cut windows": time_function(cut, jax.random.key(1)),
-        "encoder and gradient": time_function(both(lambda p: encode(p["model"], frames[:, nodes]).mean.sum()), params),
+        "cut frames": time_function(cut, u, windows),
+        "encoder and gradient": time_function(both(lambda p, u: encode(p["model"], u).mean.sum()), params, frames),
         "decoder and gradient": time_function(both(lambda p: sum(a.sum() for a in decode(p["model"], z))), params),
         "drift and gradient": time_function(
             both(lambda p: drift(p["model"], times[:, : zq.shape[1]], zq).sum()), params
@@ -104,7 +110,7 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
         "posterior weights and gradient": time_function(
             both(lambda p: sum(a.sum() for a in weights(p["posterior"], times[:, nodes], times))), params
         ),
-        "bound and gradient": time_function(both(total), params),
+        "bound and gradient": time_function(both(total), params, u),
         "Adam": time_function(jax.jit(lambda g, s, p: optimizer.update(g, s, p)), grads, state.opt_state, params),
     }
     holder = [state]
@@ -122,12 +128,12 @@ def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, fl
     """One ensemble over a whole trajectory: the SDE solve, and decoding with sampling."""
     model = build_model(config, dataset)
     params = model.init(jax.random.key(0))
-    t, u0 = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.test.u[0, 0])
+    t, u0 = jnp.asarray(dataset.test.t[0], jnp.float32), jnp.asarray(dataset.test.u[0, 0])
     members, steps = config.forecast.num_members, config.forecast.steps_per_frame
     solve = jax.jit(lambda p, key: forecast_latents(model, p, t, u0, key, members, steps))
     decode = jax.jit(lambda p, z, key: decode_ensemble(model, p, z, key))
     z = solve(params, jax.random.key(0))
-    label = f"{members} members, {len(dataset.t)} frames"
+    label = f"{members} members, {len(t)} frames"
     return {
         f"solve, {label}": time_function(solve, params, jax.random.key(0)),
         f"decode and sample, {label}": time_function(decode, params, z, jax.random.key(0)),

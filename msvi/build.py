@@ -1,7 +1,9 @@
 """From a configuration and a data set to the model and the estimator of its bound."""
 
+import numpy as np
+
 from msvi.config import Config
-from msvi.data.dataset import Dataset
+from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.inference.elbo import WindowElbo
 from msvi.inference.posterior import GaussianProcessPosterior
@@ -14,7 +16,9 @@ def build_model(config: Config, dataset: Dataset) -> MultiscaleModel:
     Raises:
       InputError: training fields that do not vary.
     """
-    field_scale = float(dataset.train.u.std())
+    # A trajectory at a time: they may be larger than what is free in memory.
+    means, squares = zip(*((u.mean(dtype=np.float64), np.square(u, dtype=np.float64).mean()) for u in dataset.train.u))
+    field_scale = float(np.sqrt(max(0.0, np.mean(squares) - np.mean(means) ** 2)))
     if field_scale == 0:
         raise InputError("The training fields must vary, got one constant; check the data.")
     return MultiscaleModel(config.model, dataset.grid, dataset.num_channels, dataset.boundary, field_scale)

@@ -45,6 +45,8 @@ class Config:
         equation, frames = self.data.equation, self.data.equation.num_frames
         if type(equation) is not EQUATIONS.get(self.case):
             raise InputError(f"`data.equation` must be that of case {self.case}, got {type(equation).__name__}.")
+        if self.data.path:  # grid and frames are then the file's
+            return
         # Refuses a mesh that does not fit before any data is generated.
         MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
         if self.inference.window > frames:
@@ -60,10 +62,10 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """`Config` from nested plain data, as `to_dict` or JSON give it.
+    """`Config` from nested plain data, as `to_dict` or JSON give it; a field that is missing has its default.
 
     Raises:
-      InputError: an unknown, missing or ill-typed field, or a value that cannot be used.
+      InputError: an unknown or ill-typed field, or a value that cannot be used.
     """
     if not isinstance(values, dict):
         raise InputError(f"A configuration must be groups of fields, got {values!r}.")
@@ -127,11 +129,11 @@ def _build(cls: type, values: Any, path: str, equation: type):
             close = difflib.get_close_matches(name, fields, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(fields)}."
             raise InputError(f"`{path}` has no field `{name}`; {hint}")
-    missing = [name for name in fields if name not in values]
-    if missing:
-        raise InputError(f"`{path}` lacks {', '.join(missing)}; it was written by another version.")
+    # What is missing was written before the field came; its default keeps what was meant then.
+    defaults = {"equation": equation()} if "equation" in fields else {}
     return cls(
-        **{
+        **defaults
+        | {
             name: _convert(equation if name == "equation" else fields[name], value, f"{path}.{name}", equation)
             for name, value in values.items()
         }

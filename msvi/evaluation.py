@@ -11,16 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi import metrics, plotting
+from msvi import metrics
 from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, from_dict, load_json, to_dict
-from msvi.data.dataset import Dataset, Split, load_dataset
+from msvi.data.dataset import load_dataset
+from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
+from msvi.figures import draw_figures
 from msvi.forecast import forecast_field, reconstruct
 from msvi.model.multiscale import MultiscaleModel
 from msvi.training.state import init_state
 from msvi.training.workdir import Workdir, write_json
-from msvi.types import Array, Params
+from msvi.types import Params
 
 
 class Scores(NamedTuple):
@@ -79,7 +81,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
         os.makedirs(folder, exist_ok=True)
     params = state.average["model"]
 
-    scores, curves = score_split(model, params, dataset.t, dataset.test, config)
+    scores, curves = score_split(model, params, dataset.test, config)
     seconds = time.monotonic() - began
     result = {
         "case": config.case,
@@ -95,6 +97,9 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
         "val": {"nrmse": record["val_nrmse"], "reconstruction_nrmse": record["val_reconstruction"]},
         "test": {name: summarize(values) for name, values in scores._asdict().items()},
     }
+    if dataset.published is not None:
+        published = score_split(model, params, dataset.published, config)[0]
+        result["published_test"] = {name: summarize(values) for name, values in published._asdict().items()}
     paths = [os.path.join(run.path, "result.json")]
     write_json(paths[0], result)
     shared = os.path.join(results_dir, config.case, f"d{config.model.micro_dim}_s{config.seed}.json")
@@ -104,12 +109,13 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     else:
         write_json(shared, result)
         paths.append(shared)
-    paths += draw_figures(figures_dir, model, params, dataset, config, curves, run.read_history())
+    errors = {name.replace("_", " "): values for name, values in curves._asdict().items()}
+    paths += draw_figures(figures_dir, model, params, dataset, config, errors, run.read_history())
     return Evaluation(result, paths)
 
 
 def score_split(
-    model: MultiscaleModel, params: Params, t: Array, split: Split, config: Config
+    model: MultiscaleModel, params: Params, split: Split, config: Config
 ) -> tuple[Scores, ErrorCurves]:
     """Forecasts every trajectory of a split from its first frame and scores it.
 
@@ -117,7 +123,7 @@ def score_split(
     """
 
     @jax.jit
-    def score(u, u_true, key):
+    def score(params, t, u, u_true, key):
         members, steps = config.forecast.num_members, config.forecast.steps_per_frame
         mean, _, _ = forecast_field(model, params, t, u[0], key, members, steps)
         reconstruction = reconstruct(model, params, u)
@@ -131,8 +137,10 @@ def score_split(
         )
         return scores, ErrorCurves(*(metrics.relative_errors(a, u) for a in (mean, reconstruction, u_true)))
 
-    t = jnp.asarray(t, jnp.float32)
-    each = [score(u, u_true, jax.random.key(i)) for i, (u, u_true) in enumerate(zip(*split, strict=True))]
+    each = [
+        jax.device_get(score(params, jnp.asarray(t, jnp.float32), u, u_true, jax.random.key(i)))
+        for i, (t, u, u_true) in enumerate(zip(*split, strict=True))
+    ]
     return jax.tree.map(lambda *values: np.array(values, np.float64), *each)
 
 
@@ -163,62 +171,6 @@ def versions() -> dict[str, str]:
     packages = ("msvi", "jax", "jaxlib", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy")
     found = {name: importlib.metadata.version(name) for name in packages}
     return found | {"python": platform.python_version(), "device": jax.devices()[0].device_kind}
-
-
-def draw_figures(
-    directory: str,
-    model: MultiscaleModel,
-    params: Params,
-    dataset: Dataset,
-    config: Config,
-    curves: ErrorCurves,
-    history: list[dict[str, float]],
-) -> list[str]:
-    """Draws the first test trajectory's forecast, the errors of all, the filter and the training; returns the paths."""
-    t, u, u_true = jnp.asarray(dataset.t, jnp.float32), dataset.test.u[0], dataset.test.u_true[0]
-
-    @jax.jit
-    def solve(u, key):
-        members, steps = config.forecast.num_members, config.forecast.steps_per_frame
-        mean, std, z = forecast_field(model, params, t, u[0], key, members, steps)
-        macro, micro = jax.vmap(jax.vmap(lambda z: model.decode_parts(params, z)))(z)
-        encoded = jax.vmap(lambda frame: model.encode(params, frame).mean)(u)
-        return mean, std, macro.mean(axis=0), micro.mean(axis=0), z, encoded
-
-    mean, std, macro, micro, z, encoded = (np.asarray(a) for a in solve(u, jax.random.key(0)))
-    # A macroscale cell under the initial maximum, then all microscale latents.
-    cell = int(np.argmax(encoded[0, : model.zeta_dim]))
-    shown = [cell, *range(model.zeta_dim, model.latent_dim)]
-    labels = [f"ζ {cell}", *(f"η {i}" for i in range(config.model.micro_dim))]
-    colors = [plotting.MACRO] + [plotting.MICRO] * config.model.micro_dim
-    figures = {
-        "forecast": plotting.forecast_1d(
-            dataset.t, dataset.x[0], *(field[..., 0] for field in (u_true, mean, std, macro, micro))
-        ),
-        "space_time": plotting.field_1d(dataset.t, dataset.x[0], u_true[..., 0], mean[..., 0]),
-        "error": plotting.error_over_time(
-            dataset.t, {name.replace("_", " "): curve for name, curve in curves._asdict().items()}
-        ),
-        "latents": plotting.latent_paths(dataset.t, z[..., shown], encoded[:, shown], labels=labels, colors=colors),
-        "kernel": plotting.kernel_1d(
-            np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel()), config.model.coarsening
-        ),
-        "training": plotting.training_curves(_curves(history)),
-    }
-    paths = []
-    for name, figure in figures.items():
-        paths.append(os.path.join(directory, f"{name}.png"))
-        figure.savefig(paths[-1], dpi=120)
-    return paths
-
-
-def _curves(history: list[dict[str, float]]) -> dict[str, np.ndarray]:
-    """Columns of the history; the validation ones only where there was a validation."""
-    validated = [entry for entry in history if "val_nrmse" in entry]
-    columns = {name: [e[name] for e in history] for name in ("step", "loss", "log_likelihood", "drift_residual")}
-    columns |= {"val_step": [e["step"] for e in validated], "val_nrmse": [e["val_nrmse"] for e in validated]}
-    columns["val_reconstruction"] = [e["val_reconstruction"] for e in validated]
-    return {name: np.array(values) for name, values in columns.items()}
 
 
 def _train_seconds(run: Workdir, template, record: dict[str, Any]) -> float:

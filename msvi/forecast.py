@@ -10,7 +10,11 @@ import lineax
 
 from msvi.errors import require_at_least
 from msvi.model.multiscale import MultiscaleModel
-from msvi.types import Array, Params
+from msvi.types import Array, Gaussian, Params
+
+
+# Fields decoded side by side: enough to share what depends on the parameters alone, few enough for the memory.
+_DECODED_AT_ONCE = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +24,17 @@ class ForecastConfig:
     Attributes:
       num_members: members per forecast in evaluation.
       num_val_members: members per validation forecast during training.
+      val_stride: frames from one that validation decodes and compares to the next.
       steps_per_frame: solver steps between two frames.
     """
 
     num_members: int = 64
     num_val_members: int = 8
+    val_stride: int = 1
     steps_per_frame: int = 1
 
     def __post_init__(self):
-        require_at_least(self, "forecast", num_members=1, num_val_members=1, steps_per_frame=1)
+        require_at_least(self, "forecast", num_members=1, num_val_members=1, val_stride=1, steps_per_frame=1)
 
 
 def solve_sde(drift: Callable, log_q: Array, t: Array, z0: Array, key: Array, steps_per_frame: int = 1) -> Array:
@@ -104,6 +110,10 @@ def forecast_latents(
 def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array) -> tuple[Array, Array]:
     """Mean and standard deviation over the members of the decoded and sampled field.
 
+    Given the latents the field is Gaussian with a variance that does not depend on them, so the mean of one draw for
+    each of `M` members is Gaussian too: the mean of the decoded means, with that variance over `M`. It is drawn once, in
+    place of `M` fields. The standard deviation is that of the mixture, by the law of total variance.
+
     Args:
       z: `(member, time, latent_dim)`.
       key: of the observation noise.
@@ -111,30 +121,57 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
     Returns:
       Two arrays `(time, *grid, channel)`.
     """
+    num_members, num_times = z.shape[:2]
 
     def one_time(arguments):
         z, key = arguments
-        decoded = jax.vmap(model.decode, (None, 0))(params, z)
-        u = decoded.sample(key)
-        return u.mean(axis=0), u.std(axis=0)
+        decoded = jax.vmap(model.decode, (None, 0), Gaussian(0, None))(params, z)  # one variance for all members
+        variance = jnp.exp(decoded.log_var)
+        mean = Gaussian(decoded.mean.mean(axis=0), jnp.log(variance / num_members)).sample(key)
+        return mean, jnp.sqrt(decoded.mean.var(axis=0) + variance)
 
-    num_times = z.shape[1]
-    return jax.lax.map(one_time, (z.swapaxes(0, 1), jax.random.split(key, num_times)))
+    arguments = (z.swapaxes(0, 1), jax.random.split(key, num_times))
+    return jax.lax.map(one_time, arguments, batch_size=_times_at_once(num_members))
+
+
+def decode_ensemble_parts(model: MultiscaleModel, params: Params, z: Array) -> tuple[Array, Array]:
+    """Means over the members of the macroscale and the microscale part of the field; shapes as above."""
+
+    def one_time(z):
+        macro, micro = jax.vmap(lambda z: model.decode_parts(params, z))(z)
+        return macro.mean(axis=0), micro.mean(axis=0)
+
+    return jax.lax.map(one_time, z.swapaxes(0, 1), batch_size=_times_at_once(z.shape[0]))
 
 
 def forecast_field(
-    model: MultiscaleModel, params: Params, t: Array, u0: Array, key: Array, num_members: int, steps_per_frame: int = 1
+    model: MultiscaleModel,
+    params: Params,
+    t: Array,
+    u0: Array,
+    key: Array,
+    num_members: int,
+    steps_per_frame: int = 1,
+    stride: int = 1,
 ) -> tuple[Array, Array, Array]:
     """Ensemble forecast of the observed field from one frame: `forecast_latents` and `decode_ensemble` in one.
 
-    Arguments as there. Returns mean and standard deviation, `(time, *grid, channel)`, and the latent paths behind
-    them, `(member, time, latent_dim)`.
+    Arguments as there; `stride` decodes every so many frames. Returns mean and standard deviation, `(time, *grid,
+    channel)`, and the latent paths behind them, `(member, time, latent_dim)`, of the decoded frames.
     """
     path_key, noise_key = jax.random.split(key)
-    z = forecast_latents(model, params, t, u0, path_key, num_members, steps_per_frame)
+    z = forecast_latents(model, params, t, u0, path_key, num_members, steps_per_frame)[:, ::stride]
     return *decode_ensemble(model, params, z, noise_key), z
 
 
 def reconstruct(model: MultiscaleModel, params: Params, u: Array) -> Array:
     """Encodes and decodes each frame of `u` `(time, *grid, channel)`: no dynamics, no noise, same shape."""
-    return jax.vmap(lambda frame: model.decode(params, model.encode(params, frame).mean).mean)(u)
+
+    def one_frame(frame):
+        return model.decode(params, model.encode(params, frame).mean).mean
+
+    return jax.lax.map(one_frame, u, batch_size=_DECODED_AT_ONCE)
+
+
+def _times_at_once(num_members: int) -> int:
+    return max(1, _DECODED_AT_ONCE // num_members)

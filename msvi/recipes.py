@@ -35,14 +35,12 @@ PUBLISHED = {
 # The recipe, stopped early.
 DEMO = {"train.steps": 10_000}
 
-# A tenth of the points, few frames, trajectories, steps and members, narrow networks.
+# Few frames, trajectories, steps and members, narrow networks; the case adds a small grid.
 SMOKE = {
-    "data.equation.num_points": 100,
     "data.equation.num_frames": 65,
     "data.num_train": 2,
     "data.num_val": 1,
     "data.num_test": 2,
-    "model.coarsening": 10,
     "model.micro_dim": 2,
     "model.macro_hidden": (16,),
     "model.micro_hidden": (16,),
@@ -55,7 +53,6 @@ SMOKE = {
     "inference.num_quadrature": 8,
     "inference.drift_warmup_steps": 10,
     "train.steps": 40,
-    "train.random_shift": 9,
     "train.log_every": 10,
     "train.eval_every": 20,
     "forecast.num_members": 8,
@@ -69,13 +66,13 @@ CLOSURE = {"model.micro_dim": 0, "inference.drift_weight": 16.0, "train.random_s
 _VARIANTS = {"default": {}, "published": PUBLISHED, "closure": CLOSURE, "demo": DEMO, "smoke": SMOKE}
 
 
-def make_variant(recipe: Config, variant: str, smoke: dict[str, Any]) -> Config:
+def make_variant(recipe: Config, variant: str, own: dict[str, dict[str, Any]]) -> Config:
     """`recipe` itself (`default`), as `published`, as the `closure` baseline, a `demo` of minutes or a `smoke` test.
 
     Args:
       recipe: the case's own.
       variant: one of these names.
-      smoke: what the case needs beyond `SMOKE`, by the fields' dotted names.
+      own: variant -> what the case changes beyond this module's changes, by the fields' dotted names.
 
     Raises:
       InputError: an unknown variant.
@@ -83,7 +80,7 @@ def make_variant(recipe: Config, variant: str, smoke: dict[str, Any]) -> Config:
     if variant not in _VARIANTS:
         raise InputError(f"The variant must be {', '.join(_VARIANTS)}, got {variant!r}.")
     values = to_dict(recipe)
-    for name, value in (_VARIANTS[variant] | (smoke if variant == "smoke" else {})).items():
+    for name, value in (_VARIANTS[variant] | own.get(variant, {})).items():
         *groups, field = name.split(".")
         functools.reduce(dict.__getitem__, groups, values)[field] = value
     return from_dict(values)

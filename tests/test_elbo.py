@@ -202,7 +202,7 @@ def window_data(num_frames, t1=2.0, seed=0):
 
 @jax.jit(static_argnums=0)
 def estimates(elbo, params, t, u, keys):
-    return jax.vmap(elbo, (None, None, None, 0))(params, t, u, keys)
+    return jax.vmap(lambda key: elbo(params, t, lambda index: u[index], key))(keys)
 
 
 def estimate(elbo, params, t, y, num_keys):
@@ -315,7 +315,7 @@ def test_every_parameter_of_the_multiscale_model_is_trained(model, params):
     everything = {"model": params, "posterior": perturb(posterior.init(jax.random.key(0)))}
     elbo = WindowElbo(model, posterior, num_nodes=4, num_scored=3, num_quadrature=4)
     u, t = random_frames(8), jnp.linspace(0.0, 1.0, 8)
-    gradients = jax.jit(jax.grad(lambda p: elbo(p, t, u, jax.random.key(3)).elbo))(everything)
+    gradients = jax.jit(jax.grad(lambda p: elbo(p, t, lambda i: u[i], jax.random.key(3)).elbo))(everything)
     for path, gradient in jax.tree.leaves_with_path(gradients):
         name = jax.tree_util.keystr(path)
         assert np.isfinite(gradient).all(), name
@@ -335,8 +335,26 @@ def test_log_likelihood_of_the_multiscale_model(model, params):
     decoded = jax.jit(jax.vmap(model.decode, (None, 0)))(params, mean)
     error, var = np.asarray(u - decoded.mean, np.float64), np.exp(np.asarray(decoded.log_var, np.float64))
     expected = -0.5 * np.sum(error**2 / var + np.log(2 * np.pi * var))
-    terms = jax.jit(elbo)(everything, t, u, jax.random.key(3))
+    terms = jax.jit(lambda params, u: elbo(params, t, lambda i: u[i], jax.random.key(3)))(everything, u)
     np.testing.assert_allclose(terms.log_likelihood, expected, rtol=1e-4)
+
+
+def test_only_the_frames_needed_are_asked_for(model, params):
+    """The encoded ones, both ends among them, and the scored ones, each of these once: a window is never cut whole."""
+    posterior = GaussianProcessPosterior(0.5, 1e-2)
+    everything = {"model": params, "posterior": posterior.init(jax.random.key(0))}
+    elbo = WindowElbo(model, posterior, num_nodes=4, num_scored=3, num_quadrature=4)
+    u, t, asked = random_frames(10), jnp.linspace(0.0, 1.0, 10), []
+
+    def frames(index):
+        jax.debug.callback(lambda i: asked.append(np.asarray(i)), index)
+        return u[index]
+
+    jax.block_until_ready(jax.jit(lambda key: elbo(everything, t, frames, key))(jax.random.key(3)))
+    jax.effects_barrier()
+    nodes, scored = sorted(asked, key=len, reverse=True)
+    np.testing.assert_array_equal(nodes, [0, 3, 6, 9])
+    assert len(set(scored.tolist())) == 3 and scored.min() >= 0 and scored.max() < 10
 
 
 def random_frames(number):

@@ -6,23 +6,38 @@ import numpy as np
 import optax
 import pytest
 
-from msvi.training.state import TrainConfig, make_optimizer, sample_windows
+from msvi.training.state import TrainConfig, Windows, cut_frames, make_optimizer, sample_windows, window_times
 
 NUM_TRAJECTORIES, NUM_FRAMES, WINDOW, NUM_WINDOWS = 3, 30, 8, 20_000
 
 
+def cut_windows(key, t, u, length, num_windows, margin=0):
+    """Times and frames of random windows, `(window, frame)` and `(window, frame, *grid, channel)`, as in training.
+
+    `u` `(trajectory, time, *grid, channel)` is continued by the margin first.
+    """
+    ndim = u.ndim - 3
+    windows = sample_windows(key, t.shape, ndim, length, num_windows, margin)
+    u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * ndim, (0, 0)), mode="wrap")
+    times = jax.vmap(lambda window: window_times(t, window, length))(windows)
+    return times, jax.vmap(lambda window: cut_frames(u, window, jnp.arange(length), margin))(windows)
+
+
+cut_windows = jax.jit(cut_windows, static_argnums=(3, 4, 5))
+
+
 @pytest.fixture(scope="module")
 def windows():
-    """Times and frames of many windows; a frame's value is its trajectory and its number."""
-    t = 0.5 + 0.1 * jnp.arange(NUM_FRAMES)
+    """Times and frames of many windows; a frame's value is its trajectory and its number, and so is its time."""
     label = 100 * jnp.arange(NUM_TRAJECTORIES)[:, None] + jnp.arange(NUM_FRAMES)[None]
+    t = 0.5 + 0.1 * label
     u = jnp.float32(label)[..., None, None] + jnp.array([0.0, 0.25])[None, None, :, None]
-    t, u = jax.jit(sample_windows, static_argnums=(3, 4))(jax.random.key(0), t, u, WINDOW, NUM_WINDOWS)
+    t, u = cut_windows(jax.random.key(0), t, u, WINDOW, NUM_WINDOWS)
     return np.asarray(t), np.asarray(u)
 
 
 def test_frames_are_consecutive_and_of_one_trajectory(windows):
-    """Every window is a slice of one trajectory, times and fields alike; all values exact in float32 but `t`."""
+    """Every window is a slice of one trajectory, its times those of the same frames; all values exact but `t`."""
     t, u = windows
     assert t.shape == (NUM_WINDOWS, WINDOW) and u.shape == (NUM_WINDOWS, WINDOW, 2, 1)
     trajectory, frame = np.divmod(u[:, :, 0, 0].astype(int), 100)
@@ -30,7 +45,7 @@ def test_frames_are_consecutive_and_of_one_trajectory(windows):
     assert np.all(np.diff(frame, axis=1) == 1)
     assert frame.min() == 0 and frame.max() == NUM_FRAMES - 1
     np.testing.assert_array_equal(u[:, :, 1, 0], u[:, :, 0, 0] + 0.25)
-    np.testing.assert_allclose(t, 0.5 + 0.1 * frame, rtol=1e-6)
+    np.testing.assert_allclose(t, 0.5 + 0.1 * (100 * trajectory + frame), rtol=1e-6)
 
 
 def test_ends_are_seen_as_often_as_the_middle(windows):
@@ -60,7 +75,7 @@ def test_a_window_may_be_the_whole_trajectory():
     """Nothing to choose but the trajectory."""
     t = jnp.arange(5.0)
     u = jnp.arange(5.0)[None, :, None, None]
-    times, frames = sample_windows(jax.random.key(0), t, u, 5, 2)
+    times, frames = cut_windows(jax.random.key(0), t[None], u, 5, 2)
     np.testing.assert_array_equal(times, np.stack([t, t]))
     np.testing.assert_array_equal(frames, np.concatenate([u, u]))
 
@@ -70,9 +85,9 @@ def test_windows_are_shifted_within_the_margin():
     standard errors), one distance for all of its frames; without a margin nothing moves."""
     rng = np.random.default_rng(0)
     u = jnp.asarray(rng.standard_normal((2, 6, 5, 4, 1)), jnp.float32)
+    t = jnp.tile(jnp.arange(6.0)[None], (2, 1))
     margin, number = 2, 4000
-    continued = jnp.pad(u, ((0, 0), (0, 0), (0, margin), (0, margin), (0, 0)), mode="wrap")
-    frames = np.asarray(sample_windows(jax.random.key(0), jnp.arange(6.0), continued, 6, number, margin)[1])
+    frames = np.asarray(cut_windows(jax.random.key(0), t, u, 6, number, margin)[1])
     assert frames.shape == (number, 6, 5, 4, 1)
     count = np.zeros((2, margin + 1, margin + 1))
     for i, *shift in np.ndindex(count.shape):
@@ -81,6 +96,18 @@ def test_windows_are_shifted_within_the_margin():
     p = 1 / count.size
     assert count.sum() == number
     np.testing.assert_allclose(count / number, p, atol=5 * np.sqrt(p * (1 - p) / number))
+    still = sample_windows(jax.random.key(0), (2, 6), 2, 6, 10)
+    np.testing.assert_array_equal(still.origin, np.zeros((10, 2)))
+
+
+def test_frames_are_cut_in_the_order_asked_for():
+    """Any frames of the window, twice if asked twice, from the corner where the window lies, on two axes of two lengths
+    and two channels: copies, so the same bits."""
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((3, 10, 7, 5, 2)), jnp.float32)  # 5 x 3 points and 2 more
+    window = Windows(jnp.array(2), jnp.array(4), jnp.array([1, 2]))
+    index = jnp.array([3, 0, 0, 5])
+    frames = jax.jit(cut_frames, static_argnums=3)(u, window, index, 2)
+    np.testing.assert_array_equal(frames, u[2, 4 + index, 1:6, 2:5])
 
 
 def test_learning_rate_decays_continuously():

@@ -6,12 +6,13 @@ import diffrax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.data.line import PeriodicLine, sample_positive
-from msvi.errors import InputError, require_at_least, require_positive
+from msvi.data.equation import RandomPulse
+from msvi.data.line import PeriodicLine
+from msvi.errors import InputError, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Burgers1D(PeriodicLine):
+class Burgers1D(RandomPulse, PeriodicLine):
     """`u_t + (u²/2)_x = nu u_xx` on the periodic unit interval; all quantities non-dimensional.
 
     Initial condition `u(x, 0) = a exp(-(x - 1/2)² / v)` with `a ~ N(amplitude_mean, amplitude_std²)` and
@@ -20,7 +21,6 @@ class Burgers1D(PeriodicLine):
 
     Attributes:
       viscosity: `nu`.
-      amplitude_mean, amplitude_std, width_mean, width_std: of the initial condition.
 
     Raises:
       InputError: a parameter out of range, or a time step for which diffusion is unstable.
@@ -34,8 +34,7 @@ class Burgers1D(PeriodicLine):
 
     def __post_init__(self):
         super().__post_init__()
-        require_at_least(self, "data.equation", amplitude_std=0, width_std=0)
-        require_positive(self, "data.equation", "viscosity", "width_mean")
+        require_positive(self, "data.equation", "viscosity")
         # Heun is stable for |lambda dt| <= 2 on the negative real axis and lambda = -4 nu / dx².
         limit = 0.5 / (self.viscosity * self.num_points**2)
         if self.dt > limit * (1 + 1e-9):
@@ -46,8 +45,7 @@ class Burgers1D(PeriodicLine):
 
     def sample_initial(self, rng: np.random.Generator) -> np.ndarray:
         """One random initial condition, `(num_points, 1)` in float64."""
-        amplitude = rng.normal(self.amplitude_mean, self.amplitude_std)
-        width = sample_positive(rng, self.width_mean, self.width_std)
+        amplitude, width = self.sample_pulse(rng)
         return (amplitude * np.exp(-((self.x - 0.5) ** 2) / width))[:, None]
 
     def solve(self, u0: np.ndarray) -> np.ndarray:

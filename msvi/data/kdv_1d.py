@@ -8,12 +8,13 @@ import diffrax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.data.line import PeriodicLine, sample_positive
-from msvi.errors import InputError, require_at_least, require_positive
+from msvi.data.equation import RandomPulse
+from msvi.data.line import PeriodicLine
+from msvi.errors import InputError, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class KortewegDeVries1D(PeriodicLine):
+class KortewegDeVries1D(RandomPulse, PeriodicLine):
     """`u_t + u u_x + delta u_xxx = 0` on `[0, 10)`, periodic; all quantities non-dimensional.
 
     Initial condition `u(x, 0) = A cos(pi x) exp(-d² / w)` with `A ~ N(amplitude_mean, amplitude_std²)` and
@@ -24,7 +25,6 @@ class KortewegDeVries1D(PeriodicLine):
 
     Attributes:
       dispersion: `delta`.
-      amplitude_mean, amplitude_std, width_mean, width_std: of the initial condition.
 
     Raises:
       InputError: a parameter out of range, or a time step for which advection is unstable.
@@ -41,8 +41,7 @@ class KortewegDeVries1D(PeriodicLine):
 
     def __post_init__(self):
         super().__post_init__()
-        require_at_least(self, "data.equation", amplitude_std=0, width_std=0)
-        require_positive(self, "data.equation", "dispersion", "width_mean")
+        require_positive(self, "data.equation", "dispersion")
         # Both bounds are for the highest wavenumber kept and a height five deviations above the mean. Advection:
         # Tsitouras' method amplifies `exp(iy)` by 1.3e-4 a step at y = 1, and by 3e-3 at 1.5. Resonance: modes there
         # that a soliton couples must turn against each other by less than a whole turn a step, or their coupling, which
@@ -59,8 +58,7 @@ class KortewegDeVries1D(PeriodicLine):
 
     def sample_initial(self, rng: np.random.Generator) -> np.ndarray:
         """One random initial condition, `(num_points, 1)` in float64."""
-        amplitude = rng.normal(self.amplitude_mean, self.amplitude_std)
-        width = sample_positive(rng, self.width_mean, self.width_std)
+        amplitude, width = self.sample_pulse(rng)
         half = self.extent / 2
         distance = (self.x - 7.5 + half) % self.extent - half
         return (amplitude * np.cos(np.pi * self.x) * np.exp(-(distance**2) / width))[:, None]

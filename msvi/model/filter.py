@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import string
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,15 +10,21 @@ import numpy as np
 from msvi.errors import InputError
 from msvi.types import Array
 
-BOUNDARIES = ("periodic",)
+# How a field or a state continues beyond each end of an axis, and the name numpy's `pad` has for it.
+BOUNDARIES = {"periodic": "wrap", "edge": "edge"}
 
 
 @dataclasses.dataclass(frozen=True)
 class MacroFilter:
-    """Restriction `zeta_c = sum_o k_o u[s c + s // 2 + o]` and its adjoint, the lift.
+    """Restriction `zeta_c = sum_o k_o u[s c + s // 2 + o]` and lift `u_p = sum_c zeta_c k_{p - s c - s // 2}`.
 
-    The kernel `k` has support `2 n_sigma s + 1` per axis. What its offsets `o` reach beyond the grid is taken from the
-    other side; the adjoint follows by itself, since both are the same small matrix.
+    The kernel `k` has support `2 n_sigma s + 1` per axis. Beyond the grid, `u` is continued as the boundary says:
+    periodic, or with its edge value. So is the coarse mesh beyond its ends, by `zeta`. On periodic axes the lift is the
+    adjoint of the restriction. On others the adjoint would give back too much of a constant near the edges, and the
+    continued mesh gives it back as well there as anywhere.
+
+    Both are small matrix products: along the first axis block by block, `s` points each, since the kernel reaches few
+    of them; along the others with all points at once.
 
     Attributes:
       grid: full-resolution points per axis.
@@ -42,7 +49,9 @@ class MacroFilter:
             )
         unknown = [kind for kind in self.boundary if kind not in BOUNDARIES]
         if unknown or len(self.boundary) != len(self.grid):
-            raise InputError(f"`boundary` needs one of {BOUNDARIES} per axis of grid {self.grid}, got {self.boundary}.")
+            raise InputError(
+                f"`boundary` needs one of {', '.join(BOUNDARIES)} per axis of grid {self.grid}, got {self.boundary}."
+            )
 
     @property
     def coarse_grid(self) -> tuple[int, ...]:
@@ -65,35 +74,70 @@ class MacroFilter:
         kernel = functools.reduce(np.multiply.outer, [axis / axis.sum()] * len(self.grid))
         return jnp.asarray(kernel * self.gain, jnp.float32)
 
-    def matrix(self, kernel: Array) -> Array:
-        """The restriction as a matrix `(cells, points)`; its transpose is the lift."""
-        cells, points = _indices(self)
-        shape = (int(np.prod(self.coarse_grid)), int(np.prod(self.grid)))
-        # Broadcast rather than indexed: the gradient is then a sum, not a scatter of many values to one place.
-        entries = jnp.broadcast_to(kernel.ravel()[None], (shape[0], kernel.size)).ravel()
-        return jnp.zeros(shape, kernel.dtype).at[cells, points].add(entries)
-
     def restrict(self, kernel: Array, u: Array) -> Array:
         """`(*grid, channel)` to `(*coarse_grid, channel)`."""
-        return (self.matrix(kernel) @ u.reshape(-1, u.shape[-1])).reshape(*self.coarse_grid, u.shape[-1])
+        reach, cells, num_channels = self.n_sigma, self.coarse_grid[0], u.shape[-1]
+        blocks = self._continue(u, reach * self.coarsening).reshape(cells + 2 * reach, -1, num_channels)
+        # What each block gives to each of the cells around it, then the sum over the blocks around each cell.
+        weights = self._weights(kernel, lift=False).reshape(blocks.shape[1], -1)
+        given = (jnp.moveaxis(blocks, -1, 0) @ weights).reshape(num_channels, cells + 2 * reach, 2 * reach + 1, -1)
+        zeta = sum(given[:, b : b + cells, b] for b in range(2 * reach + 1))
+        return jnp.moveaxis(zeta, 0, -1).reshape(*self.coarse_grid, num_channels)
 
     def lift(self, kernel: Array, zeta: Array) -> Array:
-        """`(*coarse_grid, channel)` to `(*grid, channel)`, the transpose of `restrict`."""
-        return (self.matrix(kernel).T @ zeta.reshape(-1, zeta.shape[-1])).reshape(*self.grid, zeta.shape[-1])
+        """`(*coarse_grid, channel)` to `(*grid, channel)`."""
+        reach, cells, num_channels = self.n_sigma, self.coarse_grid[0], zeta.shape[-1]
+        lines = self._continue(zeta, reach).reshape(cells + 2 * reach, -1, num_channels)
+        lines = jnp.moveaxis(lines, -1, 0)
+        # A block gets from the cell `b` before it what that cell would take from the block `b` after it.
+        around = [lines[:, 2 * reach - b : 2 * reach - b + cells] for b in range(2 * reach + 1)]
+        around = jnp.stack(around, axis=2).reshape(num_channels, cells, -1)
+        weights = self._weights(kernel, lift=True).reshape(-1, around.shape[-1])
+        return jnp.moveaxis(around @ weights.T, 0, -1).reshape(*self.grid, num_channels)
+
+    def _continue(self, field: Array, width: int) -> Array:
+        """`field` continued by `width` at both ends of its first axis."""
+        padding = [(width, width)] + [(0, 0)] * (field.ndim - 1)
+        return jnp.pad(field, padding, mode=BOUNDARIES[self.boundary[0]])
+
+    def _weights(self, kernel: Array, lift: bool) -> Array:
+        """What cells and points have to do with each other, `(s, *other points, block, *other cells)`.
+
+        `block` counts the `2 n_sigma + 1` blocks of the first axis that the kernel of a cell reaches.
+        """
+        s, reach = self.coarsening, 2 * self.n_sigma + 1
+        before = s // 2  # of a block's first point, to where the kernel's support begins
+        ends = [(before, s - 1 - before)] + [(0, 0)] * (kernel.ndim - 1)
+        weights = jnp.pad(kernel, ends).reshape(reach, s, *kernel.shape[1:])
+        weights = weights.swapaxes(0, 1)
+        names = iter(string.ascii_letters[2:])
+        offsets = [next(names) for _ in self.grid[1:]]
+        points = [next(names) for _ in self.grid[1:]]
+        cells = [next(names) for _ in self.grid[1:]]
+        operands = [_meets(self, axis, lift) for axis in range(1, len(self.grid))]
+        links = [f"{c}{p}{o}" for c, p, o in zip(cells, points, offsets, strict=True)]
+        equation = f"{','.join(['ab' + ''.join(offsets), *links])}->a{''.join(points)}b{''.join(cells)}"
+        return jnp.einsum(equation, weights, *operands, optimize=True)
 
 
 @functools.cache
-def _indices(macro_filter: MacroFilter) -> tuple[np.ndarray, np.ndarray]:
-    """For every (cell, kernel entry) pair, in this order: the cell and the point it reads, as flat indices."""
+def _meets(macro_filter: MacroFilter, axis: int, lift: bool) -> np.ndarray:
+    """How often a cell meets a point at an offset of the kernel along one axis, `(cell, point, offset)`.
+
+    In the restriction points beyond the grid stand for the ones that they repeat, in the lift cells do.
+    """
     f = macro_filter
-    half, ndim = f.n_sigma * f.coarsening, len(f.grid)
-    # Axes in the order (cell_0, ..., cell_d, entry_0, ..., entry_d).
-    point = np.zeros((1,) * 2 * ndim, np.int64)
-    for axis, n in enumerate(f.grid):
-        centres = np.arange(n // f.coarsening) * f.coarsening + f.coarsening // 2
-        reached = (centres[:, None] + np.arange(-half, half + 1)) % n
-        shape = [1] * 2 * ndim
-        shape[axis], shape[ndim + axis] = reached.shape
-        point = point * n + reached.reshape(shape)
-    cell = np.arange(np.prod(f.coarse_grid)).reshape(*f.coarse_grid, *(1,) * ndim)
-    return np.broadcast_to(cell, point.shape).ravel(), point.ravel()
+    half, n, s = f.n_sigma * f.coarsening, f.grid[axis], f.coarsening
+    num_cells, periodic = n // s, f.boundary[axis] == "periodic"
+    meets = np.zeros((num_cells, n, 2 * half + 1), np.float32)
+    ghosts = f.n_sigma if lift and not periodic else 0
+    for cell in range(-ghosts, num_cells + ghosts):
+        for offset in range(-half, half + 1):
+            point = s * cell + s // 2 + offset
+            if periodic:
+                point %= n
+            elif not lift:
+                point = min(max(point, 0), n - 1)
+            if 0 <= point < n:
+                meets[min(max(cell, 0), num_cells - 1), point, offset + half] += 1
+    return meets

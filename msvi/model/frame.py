@@ -1,7 +1,10 @@
-"""Moving frame of the microscale: where on a periodic mesh the macroscale state says that the unresolved part lies.
+"""Moving frame of the microscale: where on the mesh the macroscale state says that the unresolved part lies.
 
 Seen from a frame that travels with the field, a front or a wave packet hardly changes. A microscale latent then need
 not tell where the unresolved part lies, only what it looks like, and what was learned in one place holds in all.
+
+Places are phases: `2 pi` is the length of an axis. On a periodic axis the origin is its first point, on one with edges
+its middle, which is where the frame then shows what lies at the phase.
 """
 
 import jax.numpy as jnp
@@ -10,31 +13,38 @@ import numpy as np
 from msvi.types import Array
 
 
-def centroid(zeta: Array) -> Array:
-    """Centre of `|zeta|²` on the torus, one phase in (-pi, pi] per axis, `(ndim,)`.
+def centroid(zeta: Array, boundary: tuple[str, ...]) -> Array:
+    """Centre of `|zeta|²`, one phase per axis, `(ndim,)`.
 
-    The phase of the first Fourier coefficient of `|zeta|²` along each axis: it follows every shift of the field. For a
-    field without a centre, such as a constant, it is arbitrary.
+    On a periodic axis the phase, in (-pi, pi], of the first Fourier coefficient: it follows every shift of the field,
+    and is arbitrary for a field without a centre, such as a constant. On others the mean place.
 
     Args:
-      zeta: `(*coarse_grid, channel)`, periodic.
+      zeta: `(*coarse_grid, channel)`.
+      boundary: kind of each axis.
     """
     energy = jnp.sum(zeta**2, axis=-1)
     phases = []
-    for axis, n in enumerate(energy.shape):
+    for axis, (n, kind) in enumerate(zip(energy.shape, boundary, strict=True)):
         along = energy.sum(axis=tuple(other for other in range(energy.ndim) if other != axis))
-        angle = 2 * np.pi * np.arange(n, dtype=np.float32) / n
         # The small number keeps the gradient at a zero field finite.
-        phases.append(jnp.arctan2(along @ np.sin(angle), along @ np.cos(angle) + 1e-12))
+        if kind == "periodic":
+            angle = 2 * np.pi * np.arange(n, dtype=np.float32) / n
+            phases.append(jnp.arctan2(along @ np.sin(angle), along @ np.cos(angle) + 1e-12))
+        else:
+            place = 2 * np.pi * ((np.arange(n, dtype=np.float32) + 0.5) / n - 0.5)
+            phases.append((along @ place) / (along.sum() + 1e-12))
     return jnp.stack(phases)
 
 
-def centre(zeta: Array, phase: Array) -> Array:
-    """`zeta(x + d)` for `d = phase / 2 pi` periods per axis, by Fourier interpolation; `(*coarse_grid, channel)`.
+def centre(zeta: Array, phase: Array, boundary: tuple[str, ...]) -> Array:
+    """`zeta(x + d)` for `d = phase / 2 pi` periods per periodic axis, by Fourier interpolation; other axes stay.
 
     Dense products with cosines and sines, since a coarse mesh has few cells; smooth in `phase`.
     """
-    for axis, n in enumerate(zeta.shape[:-1]):
+    for axis, (n, kind) in enumerate(zip(zeta.shape[:-1], boundary, strict=True)):
+        if kind != "periodic":
+            continue
         wavenumber = np.arange(n // 2 + 1)
         angle = 2 * np.pi * np.outer(wavenumber, np.arange(n)) / n
         cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
@@ -50,25 +60,40 @@ def centre(zeta: Array, phase: Array) -> Array:
     return zeta
 
 
-def shift(field: Array, phase: Array) -> Array:
-    """`field(x - d)` for `d = phase / 2 pi` periods per axis, linear between grid points; `(*grid, channel)`."""
-    for axis, n in enumerate(field.shape[:-1]):
+def shift(field: Array, phase: Array, boundary: tuple[str, ...]) -> Array:
+    """`field(x - d)` for `d = phase / 2 pi` lengths per axis, linear between grid points; `(*grid, channel)`.
+
+    What lies beyond an edge has the edge's value.
+    """
+    for axis, (n, kind) in enumerate(zip(field.shape[:-1], boundary, strict=True)):
         distance = phase[axis] * (n / (2 * np.pi))
-        whole = jnp.floor(distance)
-        part = distance - whole
-        near = jnp.roll(field, whole.astype(int), axis)
-        field = (1 - part) * near + part * jnp.roll(near, 1, axis)
+        if kind == "periodic":
+            whole = jnp.floor(distance)
+            part = distance - whole
+            near = jnp.roll(field, whole.astype(int), axis)
+            field = (1 - part) * near + part * jnp.roll(near, 1, axis)
+        else:
+            # A product with a matrix of two diagonals: on a CPU much faster than gathering, and above all its gradient.
+            point = np.arange(n, dtype=np.float32)
+            source = jnp.clip(point - distance, 0, n - 1)
+            weights = jnp.maximum(0, 1 - jnp.abs(source[:, None] - point[None]))
+            lines = jnp.moveaxis(field, axis, 0)
+            field = jnp.moveaxis((weights @ lines.reshape(n, -1)).reshape(lines.shape), 0, axis)
     return field
 
 
-def cell_positions(coarse_grid: tuple[int, ...], phase: Array, harmonics: int) -> Array:
+def cell_positions(coarse_grid: tuple[int, ...], phase: Array, harmonics: int, boundary: tuple[str, ...]) -> Array:
     """Where each coarse cell lies in the frame at `phase`, `(*coarse_grid, 2 * harmonics * ndim)`.
 
-    Cosines and sines of the phase from the frame's origin to the cell along each axis, and of its first multiples.
+    Cosines and sines of the phase from the frame's origin to the cell along each axis, and of its first multiples; on an
+    axis with edges of half the phase, which does not come back to where it began.
     """
     features = []
-    for axis, n in enumerate(coarse_grid):
-        distance = 2 * np.pi * np.arange(n, dtype=np.float32) / n - phase[axis]
+    for axis, (n, kind) in enumerate(zip(coarse_grid, boundary, strict=True)):
+        if kind == "periodic":
+            distance = 2 * np.pi * np.arange(n, dtype=np.float32) / n - phase[axis]
+        else:
+            distance = (2 * np.pi * ((np.arange(n, dtype=np.float32) + 0.5) / n - 0.5) - phase[axis]) / 2
         angle = distance[:, None] * np.arange(1, harmonics + 1, dtype=np.float32)[None]
         along = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
         shape = [n if other == axis else 1 for other in range(len(coarse_grid))]

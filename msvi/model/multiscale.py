@@ -28,11 +28,14 @@ class ModelConfig:
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
+      encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid.
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
-        travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (periodic
-        axes only; see `msvi.model.frame`).
+        travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (see
+        `msvi.model.frame`).
       displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
       position_harmonics: number of Fourier harmonics that tell a cell's place in the moving frame.
+      cell_features: learned numbers of each coarse cell that tell its macroscale drift where it lies; 0 where the
+        equation is the same everywhere.
       micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
@@ -49,9 +52,11 @@ class ModelConfig:
     micro_hidden: tuple[int, ...] = (128, 128)
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)
+    encoder_pooling: int = 1
     micro_frame: str = "fixed"
     displacement_hidden: tuple[int, ...] = (32, 32)
     position_harmonics: int = 4
+    cell_features: int = 0
     micro_clock: bool = False
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
@@ -61,6 +66,7 @@ class ModelConfig:
 
     def __post_init__(self):
         require_at_least(self, "model", micro_dim=0, coarsening=1, n_sigma=1, stencil_radius=0, position_harmonics=0)
+        require_at_least(self, "model", encoder_pooling=1, cell_features=0)
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in FRAMES:
             raise InputError(f"`model.micro_frame` must be one of {FRAMES}, got {self.micro_frame!r}.")
@@ -85,7 +91,7 @@ class MultiscaleModel:
       field_scale: typical size of `u`, for example its standard deviation over the training data.
 
     Raises:
-      InputError: a moving frame on an axis that is not periodic.
+      InputError: a grid that the pooling does not divide.
     """
 
     config: ModelConfig
@@ -95,9 +101,10 @@ class MultiscaleModel:
     field_scale: float
 
     def __post_init__(self):
-        if self._moves and any(kind != "periodic" for kind in self.boundary):
+        if any(n % self.config.encoder_pooling for n in self.grid):
             raise InputError(
-                f"`model.micro_frame` can only be moving where every axis is periodic, got {self.boundary}; use fixed."
+                f"`model.encoder_pooling` must divide the grid {self.grid}, got {self.config.encoder_pooling}; choose a "
+                f"divisor of {int(np.gcd.reduce(self.grid))}."
             )
 
     @property
@@ -148,11 +155,13 @@ class MultiscaleModel:
             params |= {
                 "micro_log_var": jnp.full(self.field_shape, c.init_micro_log_var),
                 "micro_drift": self._micro_drift.init(micro_key, jnp.zeros(()), zeta, eta),
-                "encoder": self._encoder.init(encoder_key, jnp.zeros(self.field_shape)),
+                "encoder": self._encoder.init(encoder_key, networks.pool(jnp.zeros(self.field_shape), c.encoder_pooling)),
                 "decoder": self._decoder.init(decoder_key, eta),
             }
         if self._moves:
             params["displacement"] = self._displacement.init(displacement_key, zeta)
+        if c.cell_features:
+            params["cells"] = jax.random.normal(macro_key, (*self.filter.coarse_grid, c.cell_features))
         position = self._cell_positions(params, zeta)
         return params | {"macro_drift": self._macro_drift.init(macro_key, zeta, eta, position)}
 
@@ -172,10 +181,10 @@ class MultiscaleModel:
         zeta = coarse / self._zeta_scale
         if not self.config.micro_dim:
             return Gaussian(zeta.ravel(), params["posterior_log_var"])
-        residual = (u - self.filter.lift(params["kernel"], coarse)) / self.field_scale
+        residual = networks.pool(u - self.filter.lift(params["kernel"], coarse), self.config.encoder_pooling)
         if self._moves:
-            residual = frame.shift(residual, -self._place(params, zeta))
-        eta = self._encoder.apply(params["encoder"], residual)
+            residual = frame.shift(residual, -self._place(params, zeta), self.boundary)
+        eta = self._encoder.apply(params["encoder"], residual / self.field_scale)
         return Gaussian(jnp.concatenate([zeta.ravel(), eta]), params["posterior_log_var"])
 
     def decode(self, params: Params, z: Array) -> Gaussian:
@@ -207,7 +216,7 @@ class MultiscaleModel:
         trust = jax.nn.sigmoid(params["macro_log_var"] - params["micro_log_var"])
         micro = self._decoder.apply(params["decoder"], eta)
         if self._moves:
-            micro = frame.shift(micro, self._place(params, zeta))
+            micro = frame.shift(micro, self._place(params, zeta), self.boundary)
         return macro, micro * trust * self.field_scale
 
     def drift(self, params: Params, t: Array, z: Array) -> Array:
@@ -216,7 +225,9 @@ class MultiscaleModel:
         position = self._cell_positions(params, zeta)
         rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta, position).ravel()]
         if self.config.micro_dim:
-            seen = frame.centre(zeta, frame.centroid(zeta)) if self._moves else zeta
+            seen = zeta
+            if self._moves:
+                seen = frame.centre(zeta, frame.centroid(zeta, self.boundary), self.boundary)
             rates.append(self._micro_drift.apply(params["micro_drift"], t, seen, eta))
         return jnp.concatenate(rates) * self.config.drift_scale
 
@@ -230,14 +241,18 @@ class MultiscaleModel:
 
     def _place(self, params: Params, zeta: Array) -> Array:
         """Phase by which the micro expert is shifted, `(ndim,)`: the centroid and what the network adds."""
-        phase = frame.centroid(zeta)
-        return phase + self._displacement.apply(params["displacement"], frame.centre(zeta, phase))
+        phase = frame.centroid(zeta, self.boundary)
+        seen = frame.centre(zeta, phase, self.boundary)
+        return phase + self._displacement.apply(params["displacement"], seen)
 
     def _cell_positions(self, params: Params, zeta: Array) -> Array | None:
-        """Where each cell lies in the moving frame, `(*coarse_grid, feature)`; None if the frame is fixed."""
-        if not self._moves:
-            return None
-        return frame.cell_positions(self.filter.coarse_grid, self._place(params, zeta), self.config.position_harmonics)
+        """What tells each cell where it lies, `(*coarse_grid, feature)`: in the moving frame, and on the mesh."""
+        features = [params["cells"]] if self.config.cell_features else []
+        if self._moves:
+            place = self._place(params, zeta)
+            harmonics = self.config.position_harmonics
+            features.append(frame.cell_positions(self.filter.coarse_grid, place, harmonics, self.boundary))
+        return jnp.concatenate(features, axis=-1) if features else None
 
     @property
     def _displacement(self):

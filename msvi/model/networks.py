@@ -31,6 +31,17 @@ class MLP(nn.Module):
         return nn.Dense(self.out, kernel_init=init)(x)
 
 
+def pool(field: Array, size: int) -> Array:
+    """Mean over blocks of `size` points per axis, `(*grid, channel)` to `(*grid / size, channel)`."""
+    if size == 1:
+        return field
+    for axis, n in enumerate(field.shape[:-1]):
+        weights = np.repeat(np.eye(n // size, dtype=np.float32), size, axis=1) / size
+        lines = jnp.moveaxis(field, axis, 0)
+        field = jnp.moveaxis((weights @ lines.reshape(n, -1)).reshape(n // size, *lines.shape[1:]), 0, axis)
+    return field
+
+
 class MicroEncoder(nn.Module):
     """What the mesh does not carry, `(*grid, channel)`, to the mean of `eta`, `(micro_dim,)`."""
 
@@ -57,7 +68,8 @@ class Displacement(nn.Module):
     """How far ahead of the macroscale's centroid the unresolved part lies, one phase per axis, `(ndim,)`.
 
     Args of the call:
-      zeta: the state seen from its centroid, `(*coarse_grid, channel)`, so that the answer is the same everywhere.
+      zeta: the state, on periodic axes seen from its centroid, `(*coarse_grid, channel)`, so that the answer is the
+        same everywhere.
     """
 
     hidden: Sequence[int]
@@ -70,8 +82,8 @@ class Displacement(nn.Module):
 class MacroDrift(nn.Module):
     """Local macroscale drift: one MLP shared by all cells, equivariant to shifts of a periodic mesh.
 
-    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, p_c, eta)`, all channels of all cells of the stencil, where `p_c`
-    says where the cell lies in the frame in which `eta` describes the unresolved part, if it moves.
+    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, p_c, eta)`, all channels of all cells of the stencil, where `p_c`,
+    if given, says where the cell lies.
 
     Attributes:
       hidden: hidden widths.

@@ -14,7 +14,8 @@ import tqdm
 from msvi import metrics
 from msvi.build import build_elbo, build_model
 from msvi.config import Config
-from msvi.data.dataset import Dataset, load_dataset
+from msvi.data.dataset import load_dataset
+from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.forecast import forecast_field, reconstruct
 from msvi.inference.elbo import WindowElbo
@@ -63,7 +64,7 @@ def _optimize(
     """The loop over chunks of steps; `best` and `seconds` are what the run has reached and spent so far."""
     train_chunk = make_train_chunk(elbo, config.inference, config.train)
     validate = make_validation(elbo.model, dataset, config)
-    t, u = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
+    t, u = jnp.asarray(dataset.train.t, jnp.float32), jnp.asarray(dataset.train.u)
     start, step, began = int(state.step), int(state.step), time.monotonic()
     print(f"training in {run.path} from step {start} to {config.train.steps} on {jax.devices()[0].device_kind}")
     shown: dict[str, float] = {}
@@ -105,22 +106,25 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     Raises:
       InputError: (the function) parameters that are not finite; nothing of such a state is saved.
     """
-    t, trajectories = jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.val.u)
+    t, trajectories = jnp.asarray(dataset.val.t, jnp.float32), jnp.asarray(dataset.val.u)
     num_members, steps_per_frame = config.forecast.num_val_members, config.forecast.steps_per_frame
+    stride = config.forecast.val_stride
 
     @jax.jit
-    def errors(params, trajectories):
-        def one(u):
-            mean, _, _ = forecast_field(model, params, t, u[0], jax.random.key(0), num_members, steps_per_frame)
+    def errors(params, t, trajectories):
+        def one(trajectory):
+            t, u = trajectory
+            mean, _, _ = forecast_field(model, params, t, u[0], jax.random.key(0), num_members, steps_per_frame, stride)
+            u = u[::stride]
             return metrics.nrmse(mean, u), metrics.nrmse(reconstruct(model, params, u), u)
 
-        return jax.lax.map(one, trajectories)
+        return jax.lax.map(one, (t, trajectories))
 
     def validate(state: TrainState) -> dict[str, float]:
         for path, leaf in jax.tree.leaves_with_path(state.params):
             if not jnp.isfinite(leaf).all():
                 _refuse(f"parameter {jax.tree_util.keystr(path)} is not finite", int(state.step))
-        forecast, reconstruction = (float(e.mean()) for e in errors(state.average["model"], trajectories))
+        forecast, reconstruction = (float(e.mean()) for e in errors(state.average["model"], t, trajectories))
         # A forecast that leaves the range of numbers is the worst there is, not an invalid entry.
         largest = float(jnp.finfo(jnp.float32).max)
         return {

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from msvi.errors import InputError, require_at_least, require_positive
@@ -116,7 +117,7 @@ def make_train_chunk(
 ) -> Callable[[TrainState, Array, Array, int], tuple[TrainState, Objective]]:
     """A jitted function `(state, t, u, num_steps) -> (state, objective of each step)`.
 
-    `t` `(time,)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `train.log_every` steps
+    `t` `(trajectory, time)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `train.log_every` steps
     run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
     chunks of any length are the same program and round the same way. The objective's arrays are `(log_every,)`, NaN
     beyond `num_steps`. The state is donated.
@@ -124,27 +125,29 @@ def make_train_chunk(
     Raises:
       InputError: `train.random_shift` on an axis that is not periodic.
     """
-    optimizer, margin = make_optimizer(train), train.random_shift
+    optimizer, margin, length = make_optimizer(train), train.random_shift, inference.window
     warmup_steps = 0 if train.warm_start else inference.drift_warmup_steps
     if margin and any(kind != "periodic" for kind in elbo.model.boundary):
         raise InputError(
             f"`train.random_shift` needs periodic axes, got {elbo.model.boundary} and a shift of {margin}; set it to 0."
         )
 
-    def objective(params, t, u, weight, key):
-        terms = jax.vmap(elbo, (None, 0, 0, 0))(params, t, u, jax.random.split(key, t.shape[0]))
-        per_value = 1.0 / (u.size / u.shape[0])
+    def objective(params, t, u, windows, weight, key):
+        def one(window, key):
+            return elbo(params, window_times(t, window, length), lambda index: cut_frames(u, window, index, margin), key)
+
+        keys = jax.random.split(key, train.batch_windows)
+        terms = jax.vmap(one)(windows, keys)
+        per_value = 1.0 / (length * np.prod(elbo.model.field_shape))
         log_likelihood, residual = (term.mean() * per_value for term in terms)
         loss = weight * residual - log_likelihood
         return loss, Objective(loss, log_likelihood, residual)
 
     def step(state, t, u):
         window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        # Without the barrier XLA fuses the slice into each of its consumers and cuts the window many times.
-        windows = sample_windows(window_key, t, u, inference.window, train.batch_windows, margin)
-        t, u = jax.lax.optimization_barrier(windows)
+        windows = sample_windows(window_key, t.shape, len(elbo.model.grid), length, train.batch_windows, margin)
         weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(warmup_steps, 1))
-        grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, weight, elbo_key)
+        grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, windows, weight, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets the first steps fast: its decay grows with the number of steps taken.
@@ -160,38 +163,59 @@ def make_train_chunk(
             return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
 
         # Periods continued, once, so that a shifted window is cut like any other.
-        u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * (u.ndim - 3), (0, 0)), mode="wrap")
+        if margin:
+            u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * (u.ndim - 3), (0, 0)), mode="wrap")
         history = Objective(*(jnp.full(train.log_every, jnp.nan) for _ in Objective._fields))
         return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
     return train_chunk
 
 
-def sample_windows(
-    key: Array, t: Array, u: Array, window: int, num_windows: int, margin: int = 0
-) -> tuple[Array, Array]:
-    """Random windows of consecutive frames, shifted in space by 0 to `margin` points along each axis.
+class Windows(NamedTuple):
+    """Where windows of consecutive frames lie: trajectory and first frame, `(window,)`, and first point of each axis,
+    `(window, ndim)`."""
 
-    Starts are uniform over `1 - window, ..., num_frames - 1` and then clipped to where the window fits, so that the
+    trajectory: Array
+    start: Array
+    origin: Array
+
+
+def sample_windows(
+    key: Array, shape: tuple[int, int], ndim: int, length: int, num_windows: int, margin: int = 0
+) -> Windows:
+    """Random windows of `length` frames, shifted in space by 0 to `margin` points along each axis.
+
+    Starts are uniform over `1 - length, ..., num_frames - 1` and then clipped to where the window fits, so that the
     first and last frames of a trajectory, which lie in few windows, are seen as often as those in the middle. (The
     frames between are seen more often, at most twice as often.)
 
     Args:
-      t: `(time,)`.
-      u: `(trajectory, time, *grid, channel)`, each axis of the grid continued by `margin` points.
-
-    Returns:
-      Times `(window, frame)` and frames `(window, frame, *grid, channel)`.
+      shape: number of trajectories and of frames of each.
+      ndim: axes of the grid.
     """
+    num_trajectories, num_frames = shape
     trajectory_key, start_key, shift_key = jax.random.split(key, 3)
-    trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, u.shape[0])
-    start = jax.random.randint(start_key, (num_windows,), 1 - window, t.shape[0])
-    start = jnp.clip(start, 0, t.shape[0] - window)
-    grid = tuple(n - margin for n in u.shape[2:-1])
-    origin = jax.random.randint(shift_key, (num_windows, len(grid)), 0, margin + 1)
+    trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, num_trajectories)
+    start = jax.random.randint(start_key, (num_windows,), 1 - length, num_frames)
+    start = jnp.clip(start, 0, num_frames - length)
+    return Windows(trajectory, start, jax.random.randint(shift_key, (num_windows, ndim), 0, margin + 1))
 
-    def cut(i, k, origin):
-        frames = jax.lax.dynamic_slice(u, (i, k, *origin, 0), (1, window, *grid, u.shape[-1]))
-        return jax.lax.dynamic_slice(t, (k,), (window,)), frames[0]
 
-    return jax.vmap(cut)(trajectory, start, origin)
+def window_times(t: Array, window: Windows, length: int) -> Array:
+    """Frame times of one window, `(frame,)`, from those of all trajectories, `(trajectory, time)`."""
+    return jax.lax.dynamic_slice(t, (window.trajectory, window.start), (1, length))[0]
+
+
+def cut_frames(u: Array, window: Windows, index: Array, margin: int = 0) -> Array:
+    """Frames `index` `(n,)` of one window, `(n, *grid, channel)`.
+
+    Args:
+      u: `(trajectory, time, *grid, channel)`, each axis of the grid continued by `margin` points.
+    """
+    size = (1, 1, *(n - margin for n in u.shape[2:-1]), u.shape[-1])
+
+    def cut(i):
+        return jax.lax.dynamic_slice(u, (window.trajectory, window.start + i, *window.origin, 0), size)[0, 0]
+
+    # Without the barrier XLA fuses the slices into each of their consumers and cuts them many times.
+    return jax.lax.optimization_barrier(jax.vmap(cut)(index))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, load_json
-from msvi.data.dataset import Dataset
+from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.training.state import TrainState, init_state
 from msvi.training.workdir import Workdir
