@@ -129,8 +129,8 @@ def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, fl
     model = build_model(config, dataset)
     params = model.init(jax.random.key(0))
     t, u0 = jnp.asarray(dataset.test.t[0], jnp.float32), jnp.asarray(dataset.test.u[0, 0])
-    members, steps = config.forecast.num_members, config.forecast.steps_per_frame
-    solve = jax.jit(lambda p, key: forecast_latents(model, p, t, u0, key, members, steps))
+    members, steps, solver = config.forecast.num_members, config.forecast.steps_per_frame, config.forecast.solver
+    solve = jax.jit(lambda p, key: forecast_latents(model, p, t, u0, key, members, steps, solver))
     decode = jax.jit(lambda p, z, key: decode_ensemble(model, p, z, key))
     z = solve(params, jax.random.key(0))
     label = f"{members} members, {len(t)} frames"

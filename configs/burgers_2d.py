@@ -22,13 +22,13 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         data=DataConfig(equation=Burgers2D(), num_train=18),
         model=ModelConfig(
             coarsening=16,
-            macro_hidden=(128, 128),
+            micro_frame="moving",
             decoder_hidden=(128, 64),
             encoder_pooling=4,
         ),
         inference=InferenceConfig(drift_weight=500.0),
-        train=TrainConfig(steps=8000, batch_windows=4),
-        forecast=ForecastConfig(val_stride=10),
+        train=TrainConfig(steps=10_000, batch_windows=4),
+        forecast=ForecastConfig(stride=5),
     )
     own = {
         # 500 epochs of 18 x 8 windows; a weight of 1 / (18 x 1001) on the residual of one, in our units.

@@ -17,8 +17,8 @@ def build_model(config: Config, dataset: Dataset) -> MultiscaleModel:
       InputError: training fields that do not vary.
     """
     # A trajectory at a time: they may be larger than what is free in memory.
-    means, squares = zip(*((u.mean(dtype=np.float64), np.square(u, dtype=np.float64).mean()) for u in dataset.train.u))
-    field_scale = float(np.sqrt(max(0.0, np.mean(squares) - np.mean(means) ** 2)))
+    mean = np.mean([u.mean(dtype=np.float64) for u in dataset.train.u])
+    field_scale = float(np.sqrt(np.mean([np.square(u - mean).mean(dtype=np.float64) for u in dataset.train.u])))
     if field_scale == 0:
         raise InputError("The training fields must vary, got one constant; check the data.")
     return MultiscaleModel(config.model, dataset.grid, dataset.num_channels, dataset.boundary, field_scale)

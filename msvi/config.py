@@ -17,7 +17,7 @@ from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.multiscale import ModelConfig
+from msvi.model.multiscale import ModelConfig, check_pooling
 from msvi.training.state import TrainConfig
 
 
@@ -47,8 +47,9 @@ class Config:
             raise InputError(f"`data.equation` must be that of case {self.case}, got {type(equation).__name__}.")
         if self.data.path:  # grid and frames are then the file's
             return
-        # Refuses a mesh that does not fit before any data is generated.
+        # Refuses a mesh and a pooling that do not fit before any data is generated.
         MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
+        check_pooling(self.model.encoder_pooling, equation.grid)
         if self.inference.window > frames:
             raise InputError(
                 f"`inference.window` needs at most as many frames as a trajectory has, got a window of "
@@ -130,14 +131,9 @@ def _build(cls: type, values: Any, path: str, equation: type):
             hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(fields)}."
             raise InputError(f"`{path}` has no field `{name}`; {hint}")
     # What is missing was written before the field came; its default keeps what was meant then.
-    defaults = {"equation": equation()} if "equation" in fields else {}
-    return cls(
-        **defaults
-        | {
-            name: _convert(equation if name == "equation" else fields[name], value, f"{path}.{name}", equation)
-            for name, value in values.items()
-        }
-    )
+    kinds = {name: equation if name == "equation" else kind for name, kind in fields.items()}
+    values = {name: {} for name, kind in kinds.items() if dataclasses.is_dataclass(kind)} | values
+    return cls(**{name: _convert(kinds[name], value, f"{path}.{name}", equation) for name, value in values.items()})
 
 
 def _convert(kind: Any, value: Any, path: str, equation: type):

@@ -15,7 +15,7 @@ from msvi import metrics
 from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, from_dict, load_json, to_dict
 from msvi.data.dataset import load_dataset
-from msvi.data.split import Dataset, Split
+from msvi.data.split import Split
 from msvi.errors import InputError
 from msvi.figures import draw_figures
 from msvi.forecast import forecast_field, reconstruct
@@ -41,7 +41,7 @@ class Scores(NamedTuple):
 
 
 class ErrorCurves(NamedTuple):
-    """Relative L2 errors against the observation at every frame of a split, `(trajectory, time)` each."""
+    """Relative L2 errors against the observation at every scored frame of a split, `(trajectory, time)` each."""
 
     forecast: np.ndarray
     reconstruction: np.ndarray
@@ -114,18 +114,18 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     return Evaluation(result, paths)
 
 
-def score_split(
-    model: MultiscaleModel, params: Params, split: Split, config: Config
-) -> tuple[Scores, ErrorCurves]:
+def score_split(model: MultiscaleModel, params: Params, split: Split, config: Config) -> tuple[Scores, ErrorCurves]:
     """Forecasts every trajectory of a split from its first frame and scores it.
 
     The estimate is the mean of `num_members` decoded and sampled members; trajectory `i` uses the random key `i`.
+    Scored are the frames that `forecast.stride` leaves.
     """
 
     @jax.jit
     def score(params, t, u, u_true, key):
-        members, steps = config.forecast.num_members, config.forecast.steps_per_frame
-        mean, _, _ = forecast_field(model, params, t, u[0], key, members, steps)
+        c = config.forecast
+        mean, _, _ = forecast_field(model, params, t, u[0], key, c.num_members, c.steps_per_frame, c.stride, c.solver)
+        u, u_true = u[:: c.stride], u_true[:: c.stride]
         reconstruction = reconstruct(model, params, u)
         scores = Scores(
             nrmse=metrics.nrmse(mean, u),

@@ -32,7 +32,7 @@ def draw_figures(
 
     Args:
       directory: that the files go to.
-      errors: label -> relative errors of the test trajectories, `(trajectory, time)`.
+      errors: label -> relative errors of the test trajectories, `(trajectory, scored frame)`.
       history: of the training.
 
     Returns:
@@ -45,9 +45,12 @@ def draw_figures(
     @jax.jit
     def solve(params, u, key):
         path_key, noise_key = jax.random.split(key)
-        members, steps = config.forecast.num_members, config.forecast.steps_per_frame
-        z = forecast_latents(model, params, t, u[0], path_key, members, steps)
-        fields = *decode_ensemble(model, params, z[:, shown], noise_key), *decode_ensemble_parts(model, params, z[:, shown])
+        c = config.forecast
+        z = forecast_latents(model, params, t, u[0], path_key, c.num_members, c.steps_per_frame, c.solver)
+        fields = (
+            *decode_ensemble(model, params, z[:, shown], noise_key),
+            *decode_ensemble_parts(model, params, z[:, shown]),
+        )
         return fields, z, jax.lax.map(lambda frame: model.encode(params, frame).mean, u, batch_size=64)
 
     fields, z, encoded = jax.tree.map(np.asarray, solve(params, u, jax.random.key(0)))
@@ -75,7 +78,7 @@ def draw_figures(
         labels=[f"ζ {cell}", *(f"η {i}" for i in range(config.model.micro_dim))],
         colors=[plotting.MACRO] + [plotting.MICRO] * config.model.micro_dim,
     )
-    files["error.png"] = plotting.error_over_time(lead, errors)
+    files["error.png"] = plotting.error_over_time(lead[:: config.forecast.stride], errors)
     kernels = np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel())
     kernel = plotting.kernel_1d if one_axis else plotting_2d.kernel_2d
     files["kernel.png"] = kernel(*kernels, config.model.coarsening)

@@ -35,6 +35,8 @@ _COLUMNS = (
     "noise floor",
     "published",
 )
+# Errors beside the forecast's, in the order of their columns.
+_PARTS = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")
 
 
 def load_results(directory: str) -> list[dict[str, Any]]:
@@ -71,7 +73,7 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
                 f"**{format_number(nrmse['median'])}**",
                 f"{format_number(nrmse['mean'])} ± {format_number(nrmse['std'])}",
                 format_number(worst(nrmse)),
-                *(format_number(test[part]["median"]) for part in ("nrmse_clean", "reconstruction_nrmse", "noise_floor")),
+                *(format_number(test[part]["median"]) for part in _PARTS),
                 "" if published is None else f"{published:.3f}",
             ]
             lines.append("| " + " | ".join(cells) + " |")

@@ -15,7 +15,7 @@ pytest_plugins = ["smoke"]
 
 PARTS = {
     "whole step in the loop",
-    "cut windows",
+    "cut frames",
     "encoder and gradient",
     "decoder and gradient",
     "drift and gradient",

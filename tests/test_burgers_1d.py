@@ -72,7 +72,7 @@ def test_unstable_steps_are_refused():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_senseless_viscosity_is_refused(value):
-    """Named with its value; what other equations have too is tested in `test_line.py`."""
+    """Named with its value; what other equations have too is tested in `test_equation.py`."""
     with pytest.raises(InputError, match=f"`data.equation.viscosity` must be positive and finite, got {value};"):
         Burgers1D(viscosity=value)
 

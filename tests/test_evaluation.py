@@ -94,7 +94,7 @@ def test_statistics(result):
 def test_noise_floor(result, dataset):
     """The floor is the truth's own error against the observation, from the data alone; float32 round-off."""
     floor = result["test"]["noise_floor"]["per_trajectory"]
-    expected = [nrmse(u_true, u) for u, u_true in zip(*dataset.test, strict=True)]
+    expected = [nrmse(u_true, u) for u, u_true in zip(dataset.test.u, dataset.test.u_true, strict=True)]
     np.testing.assert_allclose(floor, expected, rtol=1e-5)
     # Noise of 1e-3 on fields of order 0.1.
     assert min(floor) > 0.003 and max(floor) < 0.05
@@ -117,7 +117,7 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
         )[0]
         return mean, reconstruct(model, params, u)
 
-    mean, reconstruction = forecast(params, jnp.asarray(dataset.t, jnp.float32), u)
+    mean, reconstruction = forecast(params, jnp.asarray(dataset.test.t[0], jnp.float32), u)
     expected = {
         "nrmse": nrmse(mean, u),
         "nrmse_clean": nrmse(mean, u_true),
@@ -174,6 +174,26 @@ def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs
     printed = capsys.readouterr().out
     assert f"{foreign} holds another run's result" in printed
     assert f"train.learning_rate: 0.25 -> {smoke_config.train.learning_rate}" in printed
+
+
+def test_published_trajectory(evaluated, result, dataset, programs, monkeypatch, tmp_path):
+    """Where the paper's test trajectory is kept apart, it is scored like the others and written beside them, the table
+    left as it is; without one the key is absent.
+
+    It is the first of the test trajectories here, forecast with the same key: the same numbers to the bit.
+    """
+    assert "published_test" not in result
+    first = type(dataset.test)(*(values[:1] for values in dataset.test))
+    run = shutil.copytree(evaluated.path, tmp_path / "run")
+    monkeypatch.setattr(evaluation, "load_dataset", lambda case, config: dataset._replace(published=first))
+    monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
+    again = evaluate(str(run), str(tmp_path / "results")).result
+    assert again["test"] == result["test"] and list(again["published_test"]) == METRICS
+    for name, score in again["published_test"].items():
+        value = result["test"][name]["per_trajectory"][0]
+        assert score == {"mean": value, "median": value, "std": 0.0, "per_trajectory": [value]}, name
+    assert read_strict(run / "result.json")["published_test"] == again["published_test"]
+    assert format_table(again) == format_table(result)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"config": 3}', '{"config": {"case": "burgers_1d"}}'])

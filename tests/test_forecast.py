@@ -153,7 +153,7 @@ def test_mean_has_the_noise_of_a_mean(model, params, num_members):
     """Over 1000 keys at every time and point: the mean of the members' means within five standard errors, and a
     variance of a member's over their number, within five of its.
 
-    Over all times and points together the variance is that of 200,000 draws and good to 1.6 %; noise of one draw alone, not
+    Over all times and points together the variance is that of 200,000 draws and good to 1.6 %; noise of one draw, not
     of a mean, would make it `num_members` times as large.
     """
     number, num_times = 1000, 5

@@ -177,7 +177,7 @@ def test_field_that_is_always_zero_is_allowed():
 
 @pytest.mark.parametrize("value", [0.0, -0.02, float("nan"), float("inf")])
 def test_senseless_dispersion_is_refused(value):
-    """Named with its value; what other equations have too is tested in `test_line.py`."""
+    """Named with its value; what other equations have too is tested in `test_equation.py`."""
     with pytest.raises(InputError, match=f"`data.equation.dispersion` must be positive and finite, got {value};"):
         KortewegDeVries1D(dispersion=value)
 

@@ -10,8 +10,8 @@ import pytest
 from conftest import perturb
 
 from msvi.errors import InputError
-from msvi.model.multiscale import MultiscaleModel
-from msvi.model.networks import MacroDrift
+from msvi.model.multiscale import ModelConfig, MultiscaleModel
+from msvi.model.networks import MacroDrift, MicroEncoder, pool
 
 encode, decode, decode_parts, drift = (
     jax.jit(method, static_argnums=0)
@@ -268,6 +268,25 @@ def test_macroscale_drift_sees_where_the_cell_lies(moving):
     np.testing.assert_allclose(rates, rates[0, 0], atol=1e-5)
 
 
+def test_moving_frame_between_edges(model):
+    """The microscale follows a state that moves by whole cells in the middle of the mesh: the same `eta`, and a
+    microscale part that lies as much further on. Away from the edges, whose values come in from beyond."""
+    config = dataclasses.replace(model.config, micro_frame="moving", coarsening=4)
+    edges = MultiscaleModel(config, (80,), 1, ("edge",), 0.1)
+    params = perturb(jax.jit(edges.init)(jax.random.key(3)))
+    params |= {name: jnp.full(edges.field_shape, -3.0) for name in ("macro_log_var", "micro_log_var")}
+    # The network that places the frame sees where the state lies; here it adds nothing.
+    params["displacement"] = jax.tree.map(jnp.zeros_like, params["displacement"])
+    u = jnp.zeros((80, 1)).at[34:46].set(0.1 * jax.random.normal(jax.random.key(1), (12, 1)))
+    z, moved = (encode(edges, params, jnp.roll(u, points, 0)).mean for points in (0, 8))
+    (zeta, eta), (zeta_moved, eta_moved) = edges.split(z), edges.split(moved)
+    np.testing.assert_allclose(zeta_moved, jnp.roll(zeta, 2, 0), atol=1e-5)
+    np.testing.assert_allclose(eta_moved, eta, atol=1e-4)
+    micro, micro_moved = (decode_parts(edges, params, state)[1] for state in (z, moved))
+    np.testing.assert_allclose(micro_moved[30:60], micro[22:52], atol=1e-4 * edges.field_scale)
+    assert np.ptp(micro[22:52]) > 0.01 * edges.field_scale
+
+
 def test_closure_has_no_frame(model_config, model):
     """Without microscale latents there is nothing to place: the frame changes neither parameters nor drift."""
     fixed, moving = (
@@ -280,8 +299,215 @@ def test_closure_has_no_frame(model_config, model):
     np.testing.assert_array_equal(*(drift(m, params[0], jnp.float32(0.0), z) for m in (fixed, moving)))
 
 
-def test_moving_frame_needs_periodic_axes(model):
-    """Refused where the model is built, by name."""
-    config = dataclasses.replace(model.config, micro_frame="moving")
-    with pytest.raises(InputError, match=r"`model.micro_frame` can only be moving.*\('edge',\)"):
-        dataclasses.replace(model, config=config, boundary=("edge",))
+def pool_by_loops(field, size):
+    """Mean over each block of `size` points per axis, in float64."""
+    *grid, channels = field.shape
+    pooled = np.zeros((*(n // size for n in grid), channels))
+    for block in np.ndindex(pooled.shape[:-1]):
+        points = itertools.product(*(range(size * b, size * (b + 1)) for b in block))
+        pooled[block] = np.mean([np.asarray(field, np.float64)[p] for p in points], axis=0)
+    return pooled
+
+
+@pytest.mark.parametrize(("grid", "size"), [((12,), 3), ((8, 12), 4), ((4, 6, 8), 2), ((8, 12), 1)])
+def test_pooling_is_the_mean_over_blocks(grid, size):
+    """By hand, two channels apart; float32 round-off."""
+    field = jax.random.normal(jax.random.key(0), (*grid, 2))
+    np.testing.assert_allclose(pool(field, size), pool_by_loops(field, size), atol=1e-6)
+
+
+def test_encoder_of_the_model_pools_what_the_mesh_misses(model):
+    """The configured width arrives: `eta` is the network on the means over 4 points, in units of the field."""
+    pooling = dataclasses.replace(model, config=dataclasses.replace(model.config, encoder_pooling=4))
+    params = perturb(jax.jit(pooling.init)(jax.random.key(0)))
+    u = draw_u(model)
+    zeta, eta = pooling.split(encode(pooling, params, u).mean)
+    residual = u - model.filter.lift(params["kernel"], model.filter.restrict(params["kernel"], u))
+    pooled = jnp.asarray(pool_by_loops(residual / model.field_scale, 4), jnp.float32)
+    np.testing.assert_allclose(eta, MicroEncoder((8,), 2).apply(params["encoder"], pooled), atol=1e-5)
+    restricted = model.filter.restrict(params["kernel"], u)
+    np.testing.assert_allclose(zeta, restricted / (model.field_scale * model.filter.gain), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("grid", "pooling", "divisor"), [((40,), 3, 40), ((16, 24), 16, 8), ((16, 24), 3, 8)])
+def test_pooling_that_does_not_divide_is_refused(model, grid, pooling, divisor):
+    """Where the model is built, by name, with a divisor of all axes proposed."""
+    config = dataclasses.replace(model.config, encoder_pooling=pooling)
+    with pytest.raises(InputError, match=rf"`model.encoder_pooling` must divide .*, got {pooling}; .* of {divisor}\."):
+        MultiscaleModel(config, grid, 1, ("periodic",) * len(grid), 0.1)
+
+
+@pytest.fixture(scope="module")
+def plane(model_config):
+    """20 x 16 points of two channels with edges, 5 x 4 coarse cells, 2 microscale latents; parameters off their initial
+    values."""
+    config = dataclasses.replace(model_config, coarsening=4, n_sigma=1, encoder_pooling=2)
+    model = MultiscaleModel(config, grid=(20, 16), num_channels=2, boundary=("edge", "edge"), field_scale=0.1)
+    return model, perturb(jax.jit(model.init)(jax.random.key(0)))
+
+
+def test_two_dimensional_model(plane):
+    """Sizes of everything, and values: `zeta` restricts each channel alone, the decoder's macroscale part lifts it."""
+    model, params = plane
+    assert (model.zeta_shape, model.zeta_dim, model.latent_dim) == ((5, 4, 2), 40, 42)
+    u = draw_u(model)
+    encoded = encode(model, params, u)
+    decoded = decode(model, params, encoded.mean)
+    assert encoded.mean.shape == encoded.log_var.shape == (42,)
+    assert decoded.mean.shape == decoded.log_var.shape == (20, 16, 2)
+    assert drift(model, params, jnp.float32(0.3), encoded.mean).shape == (42,)
+    scale = model.field_scale * model.filter.gain
+    zeta, _ = model.split(encoded.mean)
+    for channel in range(2):
+        one = np.s_[..., channel : channel + 1]
+        restricted = model.filter.restrict(params["kernel"], u[one])
+        np.testing.assert_allclose(zeta[one], restricted / scale, atol=1e-5)
+        macro, _ = decode_parts(model, params, encoded.mean)
+        np.testing.assert_allclose(macro[one], model.filter.lift(params["kernel"], restricted), atol=1e-6)
+    macro, micro = decode_parts(model, params, encoded.mean)
+    np.testing.assert_allclose(macro + micro, decoded.mean, atol=1e-6)
+    assert np.abs(micro).max() > 1e-3 * model.field_scale
+
+
+def test_constants_survive_in_two_dimensions(model_config):
+    """Another constant in each channel comes back up to the edges and corners, within the ripple of a kernel cut at
+    three cells, 0.3 % an axis."""
+    config = dataclasses.replace(model_config, micro_dim=0, coarsening=4, n_sigma=3)
+    model = MultiscaleModel(config, (20, 16), 2, ("edge", "edge"), 0.1)
+    params = jax.jit(model.init)(jax.random.key(0))
+    u = jnp.broadcast_to(jnp.array([0.1, -0.3]), model.field_shape)
+    z = encode(model, params, u).mean
+    np.testing.assert_allclose(model.split(z)[0], np.broadcast_to([1.0, -3.0], model.zeta_shape), rtol=1e-5)
+    np.testing.assert_allclose(decode(model, params, z).mean, u, rtol=0.012)
+
+
+def test_macroscale_drift_in_two_dimensions_is_local(plane):
+    """One changed cell, corner, edge or inside: the rates within a cell of it change, in both channels, and no others,
+    to the bit; so do those of the microscale, which sees all."""
+    model, params = plane
+    z, t = draw_z(model), jnp.float32(0.3)
+    before, eta_before = model.split(drift(model, params, t, z))
+    for cell in ((0, 0), (0, 2), (2, 3), (3, 1), (4, 3)):
+        zeta, eta = model.split(z)
+        changed = jnp.concatenate([zeta.at[cell].add(0.5).ravel(), eta])
+        after, eta_after = model.split(drift(model, params, t, changed))
+        for other in np.ndindex(5, 4):
+            near = max(abs(a - b) for a, b in zip(cell, other, strict=True)) <= 1
+            assert np.all((after[other] != before[other]) == near), (cell, other)
+        assert np.all(eta_after != eta_before)
+
+
+@pytest.mark.parametrize("boundary", [("edge", "edge"), ("periodic", "edge"), ("edge", "periodic")])
+@pytest.mark.parametrize("radius", [1, 2])
+def test_stencil_is_continued_beyond_the_mesh(boundary, radius):
+    """The rates on a mesh are those inside a larger one that continues it: by its edge values, or around the circle.
+
+    One network on the same numbers; 1e-6.
+    """
+    network = MacroDrift((8,), radius, boundary)
+    zeta, eta = jax.random.normal(jax.random.key(0), (5, 4, 2)), jnp.array([0.3, -0.2])
+    params = perturb(jax.jit(network.init)(jax.random.key(1), zeta, eta))
+    larger = np.asarray(zeta)
+    for axis, kind in enumerate(boundary):
+        width = [(radius, radius) if other == axis else (0, 0) for other in range(3)]
+        larger = np.pad(larger, width, mode="edge" if kind == "edge" else "wrap")
+    inside = network.apply(params, jnp.asarray(larger), eta)[radius:-radius, radius:-radius]
+    rate = network.apply(params, zeta, eta)
+    np.testing.assert_allclose(rate, inside, atol=1e-6)
+    assert np.ptp(rate) > 0.1
+
+
+def with_features(model, number=3):
+    """The model with numbers that tell each cell apart, and its parameters."""
+    model = dataclasses.replace(model, config=dataclasses.replace(model.config, cell_features=number))
+    return model, perturb(jax.jit(model.init)(jax.random.key(0)))
+
+
+def test_cells_are_told_apart_by_their_features(plane):
+    """On a constant state all neighbourhoods are the same: without features so are the rates, with them none is; and
+    with the same features in two cells, those two are again."""
+    plain, plain_params = plane
+    model, params = with_features(plain)
+    z, t = jnp.concatenate([jnp.full(40, 0.7), jnp.zeros(2)]), jnp.float32(0.0)
+    assert "cells" not in plain_params and params["cells"].shape[:3] == (5, 4, 3)
+    rate = np.asarray(plain.split(drift(plain, plain_params, t, z))[0])
+    np.testing.assert_allclose(rate, np.broadcast_to(rate[0, 0], rate.shape), atol=1e-5)
+
+    params["cells"] = params["cells"].at[3, 1].set(params["cells"][0, 2])
+    rate = np.asarray(model.split(drift(model, params, t, z))[0]).reshape(20, 2)
+    same = {(2, 13)}  # numbers of the cells (0, 2) and (3, 1)
+    for a, b in itertools.combinations(range(20), 2):
+        if (a, b) in same:
+            np.testing.assert_allclose(rate[a], rate[b], atol=1e-5)
+        else:
+            assert np.abs(rate[a] - rate[b]).max() > 1e-4, (a, b)
+
+
+def test_features_act_on_their_cell_alone(plane):
+    """Those of one cell changed: its own rate changes, no other one, nor anything else that the model computes."""
+    model, params = with_features(plane[0])
+    z, t, u = draw_z(model), jnp.float32(0.3), draw_u(model)
+    changed = params | {"cells": params["cells"].at[1, 2].add(0.5)}
+    difference = drift(model, changed, t, z) - drift(model, params, t, z)
+    assert {tuple(i) for i in np.argwhere(model.split(difference)[0])} == {(1, 2, 0), (1, 2, 1)}
+    assert not difference[model.zeta_dim :].any()
+    np.testing.assert_array_equal(encode(model, changed, u).mean, encode(model, params, u).mean)
+    np.testing.assert_array_equal(decode(model, changed, z).mean, decode(model, params, z).mean)
+
+
+def test_features_are_learned_and_join_a_moving_frame(moving):
+    """Each has a gradient, also where a cell's place in the frame is given beside it; all of them start apart."""
+    model, params = with_features(moving[0])
+    fresh = jax.jit(model.init)(jax.random.key(0))["cells"]
+    assert len(np.unique(np.asarray(fresh))) == fresh.size == 15 * (1 + model.config.micro_dim)
+
+    def total(cells):
+        return jnp.sum(model.drift(params | {"cells": cells}, jnp.float32(0.0), draw_z(model)))
+
+    assert np.all(np.abs(jax.jit(jax.grad(total))(params["cells"])) > 1e-5)
+
+
+def test_features_are_affine_in_the_microscale(plane):
+    """The rates are those of a network that is given them worked out by hand: a number of the cell, and one for each
+    latent with the latent as its factor. 1e-5."""
+    model, params = with_features(plane[0])
+    z, t = draw_z(model), jnp.float32(0.3)
+    zeta, eta = model.split(z)
+    features = np.asarray(params["cells"]) @ np.concatenate([[1.0], eta])
+    network = MacroDrift(model.config.macro_hidden, model.config.stencil_radius, model.boundary)
+    by_hand = network.apply(params["macro_drift"], zeta, eta, jnp.asarray(features, jnp.float32))
+    rate, _ = model.split(drift(model, params, t, z))
+    np.testing.assert_allclose(rate, model.config.drift_scale * by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("frame", ["fixed", "moving"])
+def test_scaled_microscale_tells_the_shape_alone(model, frame):
+    """A field twice as large has the same `eta` and a microscale part twice as large, wherever the frame lies; without
+    the scale it has neither."""
+    for scaled in (True, False):
+        config = dataclasses.replace(model.config, micro_scaled=scaled, micro_frame=frame)
+        other = dataclasses.replace(model, config=config)
+        params = perturb(jax.jit(other.init)(jax.random.key(0)))
+        # A network that places the frame sees the size of the state; here it adds nothing.
+        if frame == "moving":
+            params["displacement"] = jax.tree.map(jnp.zeros_like, params["displacement"])
+        u = 3 * draw_u(model)
+        small, large = (encode(other, params, field).mean for field in (u, 2 * u))
+        eta_small, eta_large = (other.split(z)[1] for z in (small, large))
+        micro = decode_parts(other, params, small)[1]
+        zeta, eta = other.split(small)
+        micro_large = decode_parts(other, params, jnp.concatenate([2 * zeta.ravel(), eta]))[1]
+        if scaled:
+            np.testing.assert_allclose(eta_large, eta_small, atol=1e-4)
+            np.testing.assert_allclose(micro_large, 2 * micro, rtol=1e-3, atol=1e-5 * model.field_scale)
+        else:
+            assert np.abs(eta_large - eta_small).max() > 1e-2
+            np.testing.assert_allclose(micro_large, micro, atol=1e-4 * model.field_scale)
+        assert np.abs(micro).max() > 1e-2 * model.field_scale
+
+
+def test_defaults_are_what_older_runs_had():
+    """What was trained before these fields came is read as it was."""
+    config = ModelConfig()
+    assert (config.encoder_pooling, config.cell_features) == (1, 0)
+    assert (config.micro_frame, config.micro_scaled) == ("fixed", False)

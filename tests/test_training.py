@@ -47,7 +47,7 @@ def parts(smoke_config, smoke_run):
     """The pieces of the smoke training: data, estimator of the bound, times and fields on the device."""
     dataset = load_dataset(smoke_config.case, smoke_config.data)
     elbo = build_elbo(smoke_config, build_model(smoke_config, dataset))
-    return dataset, elbo, jnp.asarray(dataset.t, jnp.float32), jnp.asarray(dataset.train.u)
+    return dataset, elbo, jnp.asarray(dataset.train.t, jnp.float32), jnp.asarray(dataset.train.u)
 
 
 @pytest.fixture(scope="module")
@@ -339,6 +339,19 @@ def test_objective_and_average(smoke_config, parts, train_chunk, programs):
     weight = inference.drift_weight * np.minimum(1, np.arange(1, 11) / inference.drift_warmup_steps)
     np.testing.assert_allclose(loss, weight * residual - log_likelihood, rtol=1e-5)
     assert (residual > 0).all()
+
+
+def test_trajectories_have_times_of_their_own(smoke_config, parts, train_chunk, programs):
+    """The bound depends on the spacing of the frames: other times in one trajectory of two give another residual, and
+    times moved as a whole, for a drift that knows no clock, the same up to their rounding."""
+    _, elbo, t, u = parts
+    assert t.shape == u.shape[:2] and not elbo.model.config.micro_clock
+
+    def residual(t):
+        return np.asarray(train_chunk(fresh_state(smoke_config, elbo), t, u, 1)[1].drift_residual[0])
+
+    np.testing.assert_allclose(residual(t + jnp.array([[0.0], [1.0]])), residual(t), rtol=1e-2)
+    assert abs(residual(t * jnp.array([[1.0], [3.0]])) / residual(t) - 1) > 0.05
 
 
 def test_one_program_for_all_chunks(smoke_config, parts, train_chunk):

@@ -273,7 +273,7 @@ def _immerse(x: np.ndarray, y: np.ndarray, cell: float, radius: float) -> _Body:
 
 
 def _initial_state(system: _System, disturbance: float) -> _State:
-    """Uniform flow and a vortex of the stream function `exp(-r² / s²)`, one cylinder radius behind the cylinder."""
+    """Uniform flow and a vortex of the stream function `exp(-r² / s²)`, behind the cylinder."""
     nx, ny = system.pivots.shape
     centre, size = 0.25, 0.08
     x, y = np.arange(nx + 1) * system.cell - 0.5 - centre, np.arange(ny + 1) * system.cell - 0.5

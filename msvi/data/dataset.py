@@ -48,13 +48,13 @@ class DataConfig:
         if isinstance(self.equation, Cylinder2D):
             if (self.num_train, self.num_val, self.noise_std) != (1, 1, 0):
                 raise InputError(
-                    "The flow past a cylinder is one trajectory without noise: `data.num_train` and `data.num_val` must "
-                    f"be 1 and `data.noise_std` 0, got {self.num_train}, {self.num_val} and {self.noise_std}."
+                    "The flow past a cylinder is one trajectory without noise: `data.num_train` and `data.num_val` "
+                    f"must be 1 and `data.noise_std` 0, got {self.num_train}, {self.num_val} and {self.noise_std}."
                 )
         elif self.path:
             raise InputError(
-                f"`data.path` is for the case cylinder_2d, got {self.path!r} with {type(self.equation).__name__}; leave "
-                "it empty."
+                f"`data.path` is for the case cylinder_2d, got {self.path!r} with {type(self.equation).__name__}; "
+                "leave it empty."
             )
 
 

@@ -51,9 +51,11 @@ def _simulate(equation: Cylinder2D, out: dict[str, np.ndarray]) -> None:
 
 
 def _cut(t: np.ndarray, u: np.ndarray, coordinates: tuple[np.ndarray, ...], unit: float, num_test: int) -> Dataset:
-    """Splits one trajectory `u` `(time, *grid, channel)`, whose last frames begin a forecast only if all of it is there.
+    """Splits one trajectory.
 
     Args:
+      t, u: frame times `(time,)` and fields `(time, *grid, channel)`.
+      coordinates: grid points of each axis.
       unit: of time.
       num_test: forecasts beside the published one; 0 makes that one the test split.
     """

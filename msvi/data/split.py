@@ -69,8 +69,8 @@ def check_dataset(dataset: Dataset) -> Dataset:
                     where = tuple(int(i) for i in np.argwhere(bad)[0])
                     raise InputError(
                         f"Data must be finite, got {one[where]} in {name}.{field} at (trajectory, time, *grid, channel)"
-                        f" = {(trajectory, *where)} and {int(bad.sum())} such values in this trajectory; mend or remove "
-                        "it."
+                        f" = {(trajectory, *where)} and {int(bad.sum())} such values in this trajectory; mend or "
+                        "remove it."
                     )
         if not np.all(np.diff(split.t, axis=1) > 0):
             raise InputError("Frame times must increase strictly; sort the frames and drop repeated times.")

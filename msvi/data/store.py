@@ -54,8 +54,9 @@ def _read(path: str, expected: str, shapes: dict[str, tuple[int, ...]]) -> dict[
             found = file.read()
         with open(os.path.join(path, "checksums.json"), encoding="utf-8") as file:
             checksums = json.load(file)
-        arrays = {name: np.load(_file(path, name), mmap_mode="r", allow_pickle=False) for name in shapes}
-    except (OSError, ValueError, EOFError) as error:
+        arrays = {name: np.lib.format.open_memmap(_file(path, name), "r") for name in shapes}
+        checksums = dict(checksums)
+    except (OSError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"The cached data set {path} cannot be read ({error}); {mend}") from None
     if found != expected:
         raise InputError(f"The cached data set {path} holds parameters {found}, expected {expected}; {mend}")
@@ -88,6 +89,10 @@ def _write(path: str, text: str, shapes: dict[str, tuple[int, ...]], generate: C
                 file.write(content)
         os.chmod(temporary, 0o755)  # `mkdtemp` lets nobody else read
         os.rename(temporary, path)
+    except OSError:
+        shutil.rmtree(temporary)
+        if not os.path.exists(path):  # else another process was faster
+            raise
     except BaseException:
         shutil.rmtree(temporary)
         raise

@@ -7,6 +7,7 @@ Places are phases: `2 pi` is the length of an axis. On a periodic axis the origi
 its middle, which is where the frame then shows what lies at the phase.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -67,26 +68,26 @@ def shift(field: Array, phase: Array, boundary: tuple[str, ...]) -> Array:
     """
     for axis, (n, kind) in enumerate(zip(field.shape[:-1], boundary, strict=True)):
         distance = phase[axis] * (n / (2 * np.pi))
+        if kind != "periodic":
+            distance = jnp.clip(distance, 1 - n, n - 1)  # farther, and nothing but the edge's value is seen
+        whole = jnp.floor(distance)
+        part, whole = distance - whole, whole.astype(int)
         if kind == "periodic":
-            whole = jnp.floor(distance)
-            part = distance - whole
-            near = jnp.roll(field, whole.astype(int), axis)
-            field = (1 - part) * near + part * jnp.roll(near, 1, axis)
+            near = jnp.roll(field, whole, axis)
+            far = jnp.roll(near, 1, axis)
         else:
-            # A product with a matrix of two diagonals: on a CPU much faster than gathering, and above all its gradient.
-            point = np.arange(n, dtype=np.float32)
-            source = jnp.clip(point - distance, 0, n - 1)
-            weights = jnp.maximum(0, 1 - jnp.abs(source[:, None] - point[None]))
-            lines = jnp.moveaxis(field, axis, 0)
-            field = jnp.moveaxis((weights @ lines.reshape(n, -1)).reshape(lines.shape), 0, axis)
+            continued = jnp.pad(field, [(n, n) if a == axis else (0, 0) for a in range(field.ndim)], mode="edge")
+            near = jax.lax.dynamic_slice_in_dim(continued, n - whole, n, axis)
+            far = jax.lax.dynamic_slice_in_dim(continued, n - 1 - whole, n, axis)
+        field = (1 - part) * near + part * far
     return field
 
 
 def cell_positions(coarse_grid: tuple[int, ...], phase: Array, harmonics: int, boundary: tuple[str, ...]) -> Array:
     """Where each coarse cell lies in the frame at `phase`, `(*coarse_grid, 2 * harmonics * ndim)`.
 
-    Cosines and sines of the phase from the frame's origin to the cell along each axis, and of its first multiples; on an
-    axis with edges of half the phase, which does not come back to where it began.
+    Cosines and sines of the phase from the frame's origin to the cell along each axis, and of its first multiples;
+    on an axis with edges of half the phase, which does not come back to where it began.
     """
     features = []
     for axis, (n, kind) in enumerate(zip(coarse_grid, boundary, strict=True)):

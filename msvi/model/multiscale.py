@@ -34,8 +34,10 @@ class ModelConfig:
         `msvi.model.frame`).
       displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
       position_harmonics: number of Fourier harmonics that tell a cell's place in the moving frame.
-      cell_features: learned numbers of each coarse cell that tell its macroscale drift where it lies; 0 where the
-        equation is the same everywhere.
+      cell_features: numbers that tell the macroscale drift of a coarse cell where it lies and what the microscale means
+        there: an affine map, learned for each cell, of what a network makes of `eta`; 0 where the equation is the same
+        everywhere.
+      cell_hidden: hidden widths of that network; the last one is the number of its outputs.
       micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
@@ -57,6 +59,7 @@ class ModelConfig:
     displacement_hidden: tuple[int, ...] = (32, 32)
     position_harmonics: int = 4
     cell_features: int = 0
+    cell_hidden: tuple[int, ...] = (32, 32)
     micro_clock: bool = False
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
@@ -70,9 +73,25 @@ class ModelConfig:
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in FRAMES:
             raise InputError(f"`model.micro_frame` must be one of {FRAMES}, got {self.micro_frame!r}.")
-        for name in ("macro_hidden", "micro_hidden", "encoder_hidden", "decoder_hidden", "displacement_hidden"):
-            if any(width < 1 for width in getattr(self, name)):
-                raise InputError(f"`model.{name}` needs widths of at least 1, got {getattr(self, name)}; change it.")
+        if not self.cell_hidden:
+            raise InputError("`model.cell_hidden` needs at least one width, got none; change it.")
+        for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell"):
+            widths = getattr(self, f"{part}_hidden")
+            if any(width < 1 for width in widths):
+                raise InputError(f"`model.{part}_hidden` needs widths of at least 1, got {widths}; change it.")
+
+
+def check_pooling(pooling: int, grid: tuple[int, ...]) -> None:
+    """Checks that `model.encoder_pooling` divides the grid.
+
+    Raises:
+      InputError: it does not.
+    """
+    if any(n % pooling for n in grid):
+        raise InputError(
+            f"`model.encoder_pooling` must divide the grid {grid}, got {pooling}; choose a divisor of "
+            f"{int(np.gcd.reduce(grid))}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +120,7 @@ class MultiscaleModel:
     field_scale: float
 
     def __post_init__(self):
-        if any(n % self.config.encoder_pooling for n in self.grid):
-            raise InputError(
-                f"`model.encoder_pooling` must divide the grid {self.grid}, got {self.config.encoder_pooling}; choose a "
-                f"divisor of {int(np.gcd.reduce(self.grid))}."
-            )
+        check_pooling(self.config.encoder_pooling, self.grid)
 
     @property
     def filter(self) -> MacroFilter:
@@ -152,17 +167,22 @@ class MultiscaleModel:
             "macro_log_var": jnp.full(self.field_shape, c.init_macro_log_var),
         }
         if c.micro_dim:
+            pooled = networks.pool(jnp.zeros(self.field_shape), c.encoder_pooling)
             params |= {
                 "micro_log_var": jnp.full(self.field_shape, c.init_micro_log_var),
                 "micro_drift": self._micro_drift.init(micro_key, jnp.zeros(()), zeta, eta),
-                "encoder": self._encoder.init(encoder_key, networks.pool(jnp.zeros(self.field_shape), c.encoder_pooling)),
+                "encoder": self._encoder.init(encoder_key, pooled),
                 "decoder": self._decoder.init(decoder_key, eta),
             }
         if self._moves:
             params["displacement"] = self._displacement.init(displacement_key, zeta)
         if c.cell_features:
-            params["cells"] = jax.random.normal(macro_key, (*self.filter.coarse_grid, c.cell_features))
-        position = self._cell_positions(params, zeta)
+            if c.micro_dim:
+                params["cell_input"] = self._cell_input.init(macro_key, eta)
+            seen = self._seen_by_cells(params, eta)
+            shape = (*self.filter.coarse_grid, c.cell_features, seen.size)
+            params["cells"] = jax.random.normal(macro_key, shape) / np.sqrt(seen.size)
+        position = self._cell_positions(params, zeta, eta)
         return params | {"macro_drift": self._macro_drift.init(macro_key, zeta, eta, position)}
 
     def encode(self, params: Params, u: Array) -> Gaussian:
@@ -222,7 +242,7 @@ class MultiscaleModel:
     def drift(self, params: Params, t: Array, z: Array) -> Array:
         """`f(z, t)`, `(latent_dim,)`: the same in every cell for `zeta`, of the whole state for `eta`."""
         zeta, eta = self.split(z)
-        position = self._cell_positions(params, zeta)
+        position = self._cell_positions(params, zeta, eta)
         rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta, position).ravel()]
         if self.config.micro_dim:
             seen = zeta
@@ -245,14 +265,25 @@ class MultiscaleModel:
         seen = frame.centre(zeta, phase, self.boundary)
         return phase + self._displacement.apply(params["displacement"], seen)
 
-    def _cell_positions(self, params: Params, zeta: Array) -> Array | None:
+    def _cell_positions(self, params: Params, zeta: Array, eta: Array) -> Array | None:
         """What tells each cell where it lies, `(*coarse_grid, feature)`: in the moving frame, and on the mesh."""
-        features = [params["cells"]] if self.config.cell_features else []
+        features = []
+        if self.config.cell_features:
+            features.append(params["cells"] @ self._seen_by_cells(params, eta))
         if self._moves:
             place = self._place(params, zeta)
             harmonics = self.config.position_harmonics
             features.append(frame.cell_positions(self.filter.coarse_grid, place, harmonics, self.boundary))
         return jnp.concatenate(features, axis=-1) if features else None
+
+    def _seen_by_cells(self, params: Params, eta: Array) -> Array:
+        """A one, and what the network that all cells share makes of `eta`."""
+        seen = self._cell_input.apply(params["cell_input"], eta) if self.config.micro_dim else eta
+        return jnp.concatenate([jnp.ones(1), seen])
+
+    @property
+    def _cell_input(self):
+        return networks.MLP(self.config.cell_hidden[:-1], self.config.cell_hidden[-1])
 
     @property
     def _displacement(self):

@@ -107,15 +107,16 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
       InputError: (the function) parameters that are not finite; nothing of such a state is saved.
     """
     t, trajectories = jnp.asarray(dataset.val.t, jnp.float32), jnp.asarray(dataset.val.u)
-    num_members, steps_per_frame = config.forecast.num_val_members, config.forecast.steps_per_frame
-    stride = config.forecast.val_stride
+    c = config.forecast
 
     @jax.jit
     def errors(params, t, trajectories):
         def one(trajectory):
-            t, u = trajectory
-            mean, _, _ = forecast_field(model, params, t, u[0], jax.random.key(0), num_members, steps_per_frame, stride)
-            u = u[::stride]
+            (t, u), key = trajectory, jax.random.key(0)
+            mean, _, _ = forecast_field(
+                model, params, t, u[0], key, c.num_val_members, c.steps_per_frame, c.stride, c.solver
+            )
+            u = u[:: c.stride]
             return metrics.nrmse(mean, u), metrics.nrmse(reconstruct(model, params, u), u)
 
         return jax.lax.map(one, (t, trajectories))

@@ -117,8 +117,8 @@ def make_train_chunk(
 ) -> Callable[[TrainState, Array, Array, int], tuple[TrainState, Objective]]:
     """A jitted function `(state, t, u, num_steps) -> (state, objective of each step)`.
 
-    `t` `(trajectory, time)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `train.log_every` steps
-    run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
+    `t` `(trajectory, time)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `train.log_every`
+    steps run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
     chunks of any length are the same program and round the same way. The objective's arrays are `(log_every,)`, NaN
     beyond `num_steps`. The state is donated.
 
@@ -134,10 +134,10 @@ def make_train_chunk(
 
     def objective(params, t, u, windows, weight, key):
         def one(window, key):
-            return elbo(params, window_times(t, window, length), lambda index: cut_frames(u, window, index, margin), key)
+            times = window_times(t, window, length)
+            return elbo(params, times, lambda index: cut_frames(u, window, index, margin), key)
 
-        keys = jax.random.split(key, train.batch_windows)
-        terms = jax.vmap(one)(windows, keys)
+        terms = jax.vmap(one)(windows, jax.random.split(key, train.batch_windows))
         per_value = 1.0 / (length * np.prod(elbo.model.field_shape))
         log_likelihood, residual = (term.mean() * per_value for term in terms)
         loss = weight * residual - log_likelihood
