@@ -35,6 +35,9 @@ _COLUMNS = (
     "noise floor",
     "published",
 )
+# What a table adds to a case's name.
+_NOTES = {"cylinder_2d": " (our simulation)"}
+
 # Errors beside the forecast's, in the order of their columns.
 _PARTS = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")
 
@@ -59,9 +62,10 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
     ]
     for r in results:
         published = PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
-        rows = [(r["case"], r["test"], published)]
+        case = r["case"] + _NOTES.get(r["case"], "")
+        rows = [(case, r["test"], published)]
         if "published_test" in r:  # the number of the paper belongs to this one
-            rows = [(r["case"], r["test"], None), (f"{r['case']}, from t = 14.01", r["published_test"], published)]
+            rows = [(case, r["test"], None), (f"{case}, from t = 14.01", r["published_test"], published)]
         for name, test, published in rows:
             nrmse = test["nrmse"]
             cells = [
@@ -113,7 +117,8 @@ def summary_table(results: list[dict[str, Any]]) -> str:
                 ours[dim] = format_number(None if None in medians else statistics.fmean(medians))
         published = {dim: f"{value:.3f}" for dim, value in PUBLISHED.get(case, {}).items()}
         for name, values in (("ours", ours), ("published", published)):
-            lines.append(f"| {case} | {name} | " + " | ".join(values.get(dim, "—") for dim in dims) + " |")
+            cells = [case + _NOTES.get(case, ""), name, *(values.get(dim, "—") for dim in dims)]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msvi.forecast import decode_ensemble, decode_ensemble_parts, forecast_field, forecast_latents, solve_sde
+from msvi.errors import InputError
+from msvi.forecast import (
+    ForecastConfig,
+    decode_ensemble,
+    decode_ensemble_parts,
+    forecast_field,
+    forecast_latents,
+    solve_sde,
+)
 
 RATE = jnp.array([1.0, 3.0])
 LOG_Q = jnp.log(jnp.array([0.5, 2.0]))
@@ -42,6 +50,34 @@ def test_ornstein_uhlenbeck_moments():
     assert np.all(np.abs(end.var(axis=0) - exact_var) < 5 * exact_var * np.sqrt(2 / n))
     # The two latents have noise of their own.
     assert abs(np.corrcoef(end.T)[0, 1]) < 5 / np.sqrt(n)
+
+
+@pytest.mark.parametrize(("solver", "growth", "tolerance"), [("euler", 0.53, 0.02), ("shark", 0.0, 2e-3)])
+def test_growth_of_an_oscillation(solver, growth, tolerance):
+    """A rotation by 0.103 radian a step, as in the flow past a cylinder, for 100 steps of 0.01, and hardly any noise.
+
+    Euler's growth rate is `log(1 + (w dt)²) / (2 dt)`, 0.53; of second order it is below `w⁴ dt³ / 8`, 1.4e-3.
+    """
+    w, t = 10.3, jnp.linspace(0.0, 1.0, 101)
+    rotate = lambda t, z: w * jnp.array([-z[1], z[0]])  # noqa: E731
+    path = solve_sde(rotate, jnp.full(2, -40.0), t, jnp.array([1.0, 0.0]), jax.random.key(0), solver=solver)
+    assert abs(np.log(np.linalg.norm(path[-1])) - growth) < tolerance
+    if solver == "shark":  # the phase as well: off by `(w dt)³ / 6` a step
+        np.testing.assert_allclose(path[-1], [np.cos(w), np.sin(w)], atol=0.03)
+
+
+def test_noise_of_the_second_solver():
+    """Without drift it gives a Brownian path of the right size: five standard errors of 400 increments."""
+    t = jnp.linspace(0.0, 1.0, 401)
+    path = solve_sde(lambda t, z: 0 * z, LOG_Q, t, Z0, jax.random.key(0), solver="shark")
+    scaled = np.diff(np.asarray(path), axis=0) ** 2 * 400
+    np.testing.assert_allclose(scaled.mean(axis=0), np.exp(LOG_Q), rtol=5 * np.sqrt(2 / 400))
+
+
+def test_unknown_solver_is_refused():
+    """With the names of those there are."""
+    with pytest.raises(InputError, match="euler, shark, got 'heun'"):
+        ForecastConfig(solver="heun")
 
 
 def test_quadratic_variation():

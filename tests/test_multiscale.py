@@ -11,7 +11,7 @@ from conftest import perturb
 
 from msvi.errors import InputError
 from msvi.model.multiscale import ModelConfig, MultiscaleModel
-from msvi.model.networks import MacroDrift, MicroEncoder, pool
+from msvi.model.networks import MLP, MacroDrift, MicroEncoder, pool
 
 encode, decode, decode_parts, drift = (
     jax.jit(method, static_argnums=0)
@@ -459,7 +459,7 @@ def test_features_are_learned_and_join_a_moving_frame(moving):
     """Each has a gradient, also where a cell's place in the frame is given beside it; all of them start apart."""
     model, params = with_features(moving[0])
     fresh = jax.jit(model.init)(jax.random.key(0))["cells"]
-    assert len(np.unique(np.asarray(fresh))) == fresh.size == 15 * (1 + model.config.micro_dim)
+    assert len(np.unique(np.asarray(fresh))) == fresh.size == 15 * (1 + model.config.cell_hidden[-1])
 
     def total(cells):
         return jnp.sum(model.drift(params | {"cells": cells}, jnp.float32(0.0), draw_z(model)))
@@ -467,47 +467,22 @@ def test_features_are_learned_and_join_a_moving_frame(moving):
     assert np.all(np.abs(jax.jit(jax.grad(total))(params["cells"])) > 1e-5)
 
 
-def test_features_are_affine_in_the_microscale(plane):
-    """The rates are those of a network that is given them worked out by hand: a number of the cell, and one for each
-    latent with the latent as its factor. 1e-5."""
+def test_features_are_affine_in_what_is_made_of_the_microscale(plane):
+    """The rates are those of a network that is given them worked out by hand: a number of the cell, and others with
+    what the cells' common network makes of the latents as factors. 1e-5."""
     model, params = with_features(plane[0])
     z, t = draw_z(model), jnp.float32(0.3)
     zeta, eta = model.split(z)
-    features = np.asarray(params["cells"]) @ np.concatenate([[1.0], eta])
+    common = MLP(model.config.cell_hidden[:-1], model.config.cell_hidden[-1]).apply(params["cell_input"], eta)
+    features = np.asarray(params["cells"]) @ np.concatenate([[1.0], common])
     network = MacroDrift(model.config.macro_hidden, model.config.stencil_radius, model.boundary)
     by_hand = network.apply(params["macro_drift"], zeta, eta, jnp.asarray(features, jnp.float32))
     rate, _ = model.split(drift(model, params, t, z))
     np.testing.assert_allclose(rate, model.config.drift_scale * by_hand, atol=1e-5)
 
 
-@pytest.mark.parametrize("frame", ["fixed", "moving"])
-def test_scaled_microscale_tells_the_shape_alone(model, frame):
-    """A field twice as large has the same `eta` and a microscale part twice as large, wherever the frame lies; without
-    the scale it has neither."""
-    for scaled in (True, False):
-        config = dataclasses.replace(model.config, micro_scaled=scaled, micro_frame=frame)
-        other = dataclasses.replace(model, config=config)
-        params = perturb(jax.jit(other.init)(jax.random.key(0)))
-        # A network that places the frame sees the size of the state; here it adds nothing.
-        if frame == "moving":
-            params["displacement"] = jax.tree.map(jnp.zeros_like, params["displacement"])
-        u = 3 * draw_u(model)
-        small, large = (encode(other, params, field).mean for field in (u, 2 * u))
-        eta_small, eta_large = (other.split(z)[1] for z in (small, large))
-        micro = decode_parts(other, params, small)[1]
-        zeta, eta = other.split(small)
-        micro_large = decode_parts(other, params, jnp.concatenate([2 * zeta.ravel(), eta]))[1]
-        if scaled:
-            np.testing.assert_allclose(eta_large, eta_small, atol=1e-4)
-            np.testing.assert_allclose(micro_large, 2 * micro, rtol=1e-3, atol=1e-5 * model.field_scale)
-        else:
-            assert np.abs(eta_large - eta_small).max() > 1e-2
-            np.testing.assert_allclose(micro_large, micro, atol=1e-4 * model.field_scale)
-        assert np.abs(micro).max() > 1e-2 * model.field_scale
-
-
 def test_defaults_are_what_older_runs_had():
     """What was trained before these fields came is read as it was."""
     config = ModelConfig()
     assert (config.encoder_pooling, config.cell_features) == (1, 0)
-    assert (config.micro_frame, config.micro_scaled) == ("fixed", False)
+    assert config.micro_frame == "fixed"

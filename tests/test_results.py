@@ -76,6 +76,15 @@ def test_case_without_published_value():
     assert cells[-1] == ""
 
 
+def test_published_trajectory_has_a_row_of_its_own():
+    """And the published number stands there, since it is of that trajectory."""
+    test = make_result()["test"] | {"nrmse": summary(0.5, 0.25, 0.0, 0.25)}
+    first, second = rows(markdown_table([make_result(case="cylinder_2d", micro_dim=5, published_test=test)]))
+    assert (first[0], first[-1]) == ("cylinder_2d (our simulation)", "")
+    assert (second[0], second[-1]) == ("cylinder_2d (our simulation), from t = 14.01", "0.049")
+    assert "**0.2500**" in second and first[1:5] == second[1:5]
+
+
 def test_diverged_run():
     """A run with a diverged trajectory is in the table all the same; what it lacks is called so."""
     result = make_result()
