@@ -33,12 +33,9 @@ class MLP(nn.Module):
 
 def pool(field: Array, size: int) -> Array:
     """Mean over blocks of `size` points per axis, `(*grid, channel)` to `(*grid / size, channel)`."""
-    if size == 1:
-        return field
-    for axis, n in enumerate(field.shape[:-1]):
-        weights = np.repeat(np.eye(n // size, dtype=np.float32), size, axis=1) / size
-        lines = jnp.moveaxis(field, axis, 0)
-        field = jnp.moveaxis((weights @ lines.reshape(n, -1)).reshape(n // size, *lines.shape[1:]), 0, axis)
+    for axis in range(field.ndim - 1):
+        *before, n = field.shape[: axis + 1]
+        field = field.reshape(*before, n // size, size, *field.shape[axis + 1 :]).mean(axis + 1)
     return field
 
 
