@@ -15,6 +15,7 @@ PUBLISHED = {
     "model.micro_hidden": (128, 512, 128),
     "model.encoder_hidden": (256, 256),
     "model.decoder_hidden": (256, 256),
+    "model.encoder_pooling": 1,
     "model.init_posterior_log_var": -4.0,
     "model.init_log_q": 0.5,
     "model.init_macro_log_var": 1.0,
