@@ -28,7 +28,7 @@ def evaluation(request, tmp_path_factory):
 
 
 def test_result(evaluation):
-    """Errors of all test trajectories are finite numbers, the floor is the noise, and the file holds what is returned."""
+    """Errors of all test trajectories are finite, the floor is the noise, and the file holds what is returned."""
     result = json.loads(json.dumps(evaluation.result))  # lists for tuples
     assert json.loads(pathlib.Path(evaluation.paths[0]).read_text()) == result
     splits = [result["test"]]
