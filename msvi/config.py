@@ -45,6 +45,11 @@ class Config:
         equation, frames = self.data.equation, self.data.equation.num_frames
         if type(equation) is not EQUATIONS.get(self.case):
             raise InputError(f"`data.equation` must be that of case {self.case}, got {type(equation).__name__}.")
+        if self.train.random_shift and any(kind != "periodic" for kind in equation.boundary):
+            raise InputError(
+                f"`train.random_shift` needs periodic axes, got {equation.boundary} and a shift of "
+                f"{self.train.random_shift}; set it to 0."
+            )
         if self.data.path:  # grid and frames are then the file's
             return
         # Refuses a mesh and a pooling that do not fit before any data is generated.
@@ -110,7 +115,7 @@ def load_json(path: str) -> Config:
 def _comparable(name: str, flat: dict[str, Any]) -> Any:
     """The value of a field; of one that is a path, the place it leads to, however it is written."""
     value = flat.get(name)
-    return os.path.abspath(value) if name == "train.warm_start" and value else value
+    return os.path.abspath(value) if name in ("train.warm_start", "data.path") and value else value
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

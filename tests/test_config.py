@@ -443,6 +443,13 @@ def test_missing_group(case):
     assert from_dict({"case": "burgers_1d"}) == Config()
 
 
+def test_shifts_need_periodic_axes():
+    """Refused when the configuration is read, before gigabytes are generated."""
+    config = read("burgers_2d")
+    with pytest.raises(InputError, match=r"periodic axes, got \('edge', 'edge'\) and a shift of 3; set it to 0"):
+        change(config, "train", random_shift=3)
+
+
 def test_differences():
     """Exactly the changed fields, old and new; nothing for equal configurations."""
     old = Config()

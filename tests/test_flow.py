@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from smoke import ROOT, load_module
 
+from msvi.config import from_dict
 from msvi.data import flow as flow_module
 from msvi.data.cylinder_2d import Cylinder2D, Flow
 from msvi.data.dataset import DataConfig, load_dataset
 from msvi.errors import InputError
+from msvi.training.loop import train
 
 EQUATION = Cylinder2D(num_rows=8, refinement=1)  # 1701 frames up to t = 17, as the default
 
@@ -91,6 +94,17 @@ def test_too_few_frames_are_refused(monkeypatch, tmp_path):
     short = Cylinder2D(num_rows=8, refinement=1, num_frames=18, t1=17.0)
     with pytest.raises(InputError, match="got 18 frames, of which 14, 1 and 1 lie"):
         load_dataset("cylinder_2d", config(tmp_path, short))
+
+
+def test_window_longer_than_the_training_part(monkeypatch, tmp_path):
+    """All 341 frames are enough for it, the 261 that are learned from are not; nothing is written."""
+    monkeypatch.setattr(Cylinder2D, "solve", numbered)
+    values = load_module(ROOT / "configs" / "cylinder_2d.py").get_config("smoke").to_dict()
+    values["data"]["cache_dir"] = str(tmp_path / "cache")
+    values["inference"]["window"] = 300
+    with pytest.raises(InputError, match="got a window of 300 and 261 frames"):
+        train(from_dict(values), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_published_file(monkeypatch, tmp_path):

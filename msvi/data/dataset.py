@@ -28,7 +28,7 @@ class DataConfig:
       equation: parameters of the case's equation, grid and initial conditions.
       path: of the published flow past a cylinder, NetCDF or VTK image data; empty for the embedded simulation.
       num_train, num_val, num_test: trajectories per split. The flow past a cylinder is a single one, cut by time into
-        one to train, one to validate and `num_test` forecasts.
+        one to train, one to validate and `num_test` forecasts; of the published file there is one forecast.
       noise_std: standard deviation of the observation noise, in units of `u`.
       seed: of the initial conditions and the noise; independent of the training seed.
       cache_dir: folder of the generated data sets.

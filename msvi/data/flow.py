@@ -43,7 +43,7 @@ def load_flow(equation: Cylinder2D, path: str, cache_dir: str, num_test: int) ->
 
 
 def _simulate(equation: Cylinder2D, out: dict[str, np.ndarray]) -> None:
-    print(f"simulating the flow past a cylinder on {' x '.join(map(str, equation.cells))} cells, once; minutes")
+    print(f"simulating the flow past a cylinder on {' x '.join(map(str, equation.cells))} cells: some minutes, once")
     flow = equation.solve()
     if not np.isfinite(flow.u).all():
         raise InputError("The simulated flow is not finite; lower data.equation.max_dt.")

@@ -43,6 +43,12 @@ def train(config: Config, workdir: str) -> TrainState:
     run = Workdir(os.path.abspath(workdir))
     run.check(config)
     dataset = load_dataset(config.case, config.data)
+    frames = dataset.train.t.shape[1]
+    if config.inference.window > frames:
+        raise InputError(
+            f"`inference.window` needs at most as many frames as there are to learn from, got a window of "
+            f"{config.inference.window} and {frames} frames; shorten the window or store more frames."
+        )
     elbo = build_elbo(config, build_model(config, dataset))
     state = init_state(elbo, config.train, jax.random.key(config.seed))
     best, train_seconds = float("inf"), 0.0
