@@ -45,6 +45,15 @@ def finish(ax: Axes, own: bool) -> Figure:
     return figure
 
 
+def pick_frames(t: np.ndarray, num_frames: int) -> list[int]:
+    """Numbers of the frames nearest to `num_frames` equally spaced times of `t`, `(time,)`, first and last included."""
+    if not 1 <= num_frames <= len(t):
+        raise InputError(
+            f"`num_frames` must lie between 1 and the {len(t)} times of `t`, got {num_frames}; choose one of these."
+        )
+    return [int(np.argmin(np.abs(t - time))) for time in np.linspace(t[0], t[-1], num_frames)]
+
+
 def cell_edges(name: str, centres: np.ndarray) -> np.ndarray:
     """Edges of the cells around `centres`, `(n,)` to `(n + 1,)`: half way between, and as far out at the ends."""
     if len(centres) < 2:

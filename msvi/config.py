@@ -18,7 +18,7 @@ from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.filter import MacroFilter
 from msvi.model.multiscale import ModelConfig, check_pooling
-from msvi.training.state import TrainConfig
+from msvi.training.state import TrainConfig, check_shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +45,7 @@ class Config:
         equation, frames = self.data.equation, self.data.equation.num_frames
         if type(equation) is not EQUATIONS.get(self.case):
             raise InputError(f"`data.equation` must be that of case {self.case}, got {type(equation).__name__}.")
-        if self.train.random_shift and any(kind != "periodic" for kind in equation.boundary):
-            raise InputError(
-                f"`train.random_shift` needs periodic axes, got {equation.boundary} and a shift of "
-                f"{self.train.random_shift}; set it to 0."
-            )
+        check_shift(self.train.random_shift, equation.boundary)
         if self.data.path:  # grid and frames are then the file's
             return
         # Refuses a mesh and a pooling that do not fit before any data is generated.

@@ -25,6 +25,7 @@ from msvi.axes import (
     finish,
     finite_range,
     new_axes,
+    pick_frames,
     set_log,
     set_symlog,
     tidy,
@@ -74,11 +75,7 @@ def forecast_1d(
     t, x = as_array("t", t, ("time",), sizes), as_array("x", x, ("point",), sizes)
     fields = {"truth": truth, "mean": mean, "std": std, "macro": macro, "micro": micro}
     truth, mean, std, macro, micro = (as_array(name, u, ("time", "point"), sizes) for name, u in fields.items())
-    if not 1 <= num_frames <= len(t):
-        raise InputError(
-            f"`num_frames` must lie between 1 and the {len(t)} times of `t`, got {num_frames}; choose one of these."
-        )
-    frames = [int(np.argmin(np.abs(t - time))) for time in np.linspace(t[0], t[-1], num_frames)]
+    frames = pick_frames(t, num_frames)
 
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
     axes = figure.subplots(3, num_frames, sharex=True, sharey="row", squeeze=False)

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from msvi.axes import LEGEND_ABOVE, WIDTH, as_array, cell_edges, even_ticks, finite_range, tidy
+from msvi.axes import LEGEND_ABOVE, WIDTH, as_array, cell_edges, even_ticks, finite_range, pick_frames, tidy
 from msvi.errors import InputError
 from msvi.plotting import MACRO, REFERENCE
 
@@ -279,12 +279,8 @@ def _panels(t, x, y, fields, mask, num_frames) -> tuple[np.ndarray, tuple[float,
     mask = as_array("mask", np.zeros((len(x), len(y)), bool) if mask is None else mask, ("x", "y"), sizes)
     if mask.dtype != bool:
         raise InputError(f"`mask` must be bool, true where there is no fluid, got {mask.dtype}; compare it first.")
-    if not 1 <= num_frames <= len(t):
-        raise InputError(
-            f"`num_frames` must lie between 1 and the {len(t)} times of `t`, got {num_frames}; choose one of these."
-        )
+    frames = pick_frames(t, num_frames)
     extent = (*_ends("x", x), *_ends("y", y))
-    frames = [int(np.argmin(np.abs(t - time))) for time in np.linspace(t[0], t[-1], num_frames)]
     truth, mean, macro, micro, std = (
         np.ma.masked_where(mask | ~np.isfinite(u), u) for u in (field[frames] for field in fields)
     )

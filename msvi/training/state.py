@@ -127,10 +127,7 @@ def make_train_chunk(
     """
     optimizer, margin, length = make_optimizer(train), train.random_shift, inference.window
     warmup_steps = 0 if train.warm_start else inference.drift_warmup_steps
-    if margin and any(kind != "periodic" for kind in elbo.model.boundary):
-        raise InputError(
-            f"`train.random_shift` needs periodic axes, got {elbo.model.boundary} and a shift of {margin}; set it to 0."
-        )
+    check_shift(margin, elbo.model.boundary)
 
     def objective(params, t, u, windows, weight, key):
         def one(window, key):
@@ -169,6 +166,18 @@ def make_train_chunk(
         return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
     return train_chunk
+
+
+def check_shift(random_shift: int, boundary: tuple[str, ...]) -> None:
+    """Checks that windows may be shifted on axes of these kinds.
+
+    Raises:
+      InputError: there is a shift and an axis that is not periodic.
+    """
+    if random_shift and any(kind != "periodic" for kind in boundary):
+        raise InputError(
+            f"`train.random_shift` needs periodic axes, got {boundary} and a shift of {random_shift}; set it to 0."
+        )
 
 
 class Windows(NamedTuple):
