@@ -94,7 +94,7 @@ def _generate(config: DataConfig, out: dict[str, np.ndarray]) -> None:
     Every trajectory has a generator of its own, so a split's size never changes the others' draws.
     """
     equation = config.equation
-    for split, (split_name, index) in _each_trajectory(config):
+    for split, split_name, index in _each_trajectory(config):
         rng = np.random.default_rng([config.seed, split, index])
         solution = equation.solve(equation.sample_initial(rng))
         if not np.isfinite(solution).all():
@@ -107,8 +107,8 @@ def _generate(config: DataConfig, out: dict[str, np.ndarray]) -> None:
             out[f"{split_name}_u_true"][index] = solution
 
 
-def _each_trajectory(config: DataConfig) -> Iterable[tuple[int, tuple[str, int]]]:
+def _each_trajectory(config: DataConfig) -> Iterable[tuple[int, str, int]]:
     """Number and name of the split, and number within it, of every trajectory."""
     for split, (name, size) in enumerate(zip(SPLITS, _SIZES, strict=True)):
         for index in range(getattr(config, size)):
-            yield split, (name, index)
+            yield split, name, index
