@@ -8,9 +8,7 @@ Set `XLA_FLAGS=--xla_cpu_multi_thread_eigen=false` and pin the process to measur
 
 import dataclasses
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -23,8 +21,8 @@ from msvi.build import build_elbo, build_model
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
-from msvi.evaluation import versions
 from msvi.forecast import decode_ensemble, forecast_latents
+from msvi.provenance import peak_memory_gib, versions
 from msvi.training.state import cut_frames, init_state, make_optimizer, make_train_chunk, sample_windows, window_times
 from msvi.training.workdir import write_json
 from msvi.types import Gaussian
@@ -55,7 +53,7 @@ def main() -> None:
         "step_dense_window": measure_step(dense, dataset),
         "forecast": measure_forecast(config, dataset),
     }
-    result["peak_memory_gib"] = _peak_memory_gib()
+    result["peak_memory_gib"] = peak_memory_gib()
     print(format_result(result))
     if OUTPUT.value:
         write_json(OUTPUT.value, result)
@@ -138,11 +136,6 @@ def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, fl
         f"solve, {label}": time_function(solve, params, jax.random.key(0)),
         f"decode and sample, {label}": time_function(decode, params, z, jax.random.key(0)),
     }
-
-
-def _peak_memory_gib() -> float:
-    unit = 1 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def time_function(function: Callable, *arguments) -> dict[str, float]:

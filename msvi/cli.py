@@ -31,14 +31,21 @@ class SweepFlags(NamedTuple):
     staged_steps: int | None
 
 
-def define_config_flag() -> None:
+def define_config_flag(required: bool = True) -> None:
     """Defines `--config`, a file with `get_config()` whose fields `--config.group.field=value` override."""
     config_flags.DEFINE_config_file("config", None, "Configuration file, for example configs/burgers_1d.py.")
-    flags.mark_flag_as_required("config")
+    if required:
+        flags.mark_flag_as_required("config")
 
 
 def read_config() -> Config:
-    """The checked configuration from the flags."""
+    """The checked configuration from the flags.
+
+    Raises:
+      InputError: there is none, or it is no right one.
+    """
+    if FLAGS.config is None:
+        raise InputError("`--config` is missing; give a file such as configs/burgers_1d.py.")
     return from_dict(FLAGS.config.to_dict())
 
 

@@ -1,9 +1,7 @@
-"""Evaluation of a trained run: test forecasts, errors with their floor and their parts, result file, figures."""
+"""Evaluation on the test trajectories: of a trained run, of several together, of a baseline."""
 
-import importlib.metadata
 import json
 import os
-import platform
 import time
 from typing import Any, NamedTuple
 
@@ -11,45 +9,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi import metrics
+from msvi.baselines import fit_baseline
 from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, from_dict, load_json, to_dict
 from msvi.data.dataset import load_dataset
-from msvi.data.split import Split
+from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.figures import draw_figures
-from msvi.forecast import forecast_field, reconstruct
+from msvi.forecast import DRIFT_EVALUATIONS, forecast_field
 from msvi.model.multiscale import MultiscaleModel
-from msvi.training.state import init_state
+from msvi.provenance import peak_memory_gib, versions
+from msvi.scores import calibration
+from msvi.scoring import SplitScores, score_baseline, score_groups, score_model, split_totals
+from msvi.training.state import TrainState, init_state
 from msvi.training.workdir import Workdir, write_json
 from msvi.types import Params
 
-
-class Scores(NamedTuple):
-    """Errors of each trajectory of a split, `(trajectory,)` each, under the names of the result file.
-
-    `*_clean` are against the noise-free truth, the others against the observation; `reconstruction_nrmse` is
-    encode–decode of every frame without dynamics; `noise_floor` the NRMSE of the truth itself.
-    """
-
-    nrmse: np.ndarray
-    nrmse_clean: np.ndarray
-    rel_l2: np.ndarray
-    rel_l2_clean: np.ndarray
-    reconstruction_nrmse: np.ndarray
-    noise_floor: np.ndarray
-
-
-class ErrorCurves(NamedTuple):
-    """Relative L2 errors against the observation at every scored frame of a split, `(trajectory, time)` each."""
-
-    forecast: np.ndarray
-    reconstruction: np.ndarray
-    noise_floor: np.ndarray
+# What a baseline's numbers depend on beside what all do.
+_BASELINE_PACKAGES = {"coarse": ("scipy",), "dmd": ("pydmd", "scipy"), "sindy": ("pysindy", "scikit-learn", "scipy")}
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` returns: the result as written, and the paths of everything written."""
+    """The result as written, and the paths of everything written."""
 
     result: dict[str, Any]
     paths: list[str]
@@ -65,119 +46,235 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
       InputError: `workdir` is missing, no run of msvi, has no checkpoint yet, or holds another model's.
     """
     began = time.monotonic()
+    run, config = _open(workdir)
+    dataset = load_dataset(config.case, config.data)
+    model = build_model(config, dataset)
+    state, best, newest = _restore(run, config, model)
+    # What cannot be written is found before the work, not after it.
+    figures_dir = figures_dir or os.path.join(run.path, "figures")
+    for folder in (os.path.join(results_dir, config.case), figures_dir):
+        os.makedirs(folder, exist_ok=True)
+
+    params = state.average["model"]
+    scores, groups = _score(model, jax.tree.map(lambda a: a[None], params), dataset, config)
+    result = {
+        "case": config.case,
+        "micro_dim": config.model.micro_dim,
+        "seed": config.seed,
+        "steps": newest["step"],
+        "best_step": int(state.step),
+        "train_seconds": newest["train_seconds"],
+        **_provenance(config, dataset),
+        "val": {"nrmse": best["val_nrmse"], "reconstruction_nrmse": best["val_reconstruction"]},
+        **groups,
+        "cost": {
+            "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+            "train_drift_evaluations": newest["step"] * config.train.batch_windows * config.inference.num_quadrature,
+            **_forecast_cost(model, params, dataset.test, config),
+            "train_peak_memory_gib": newest.get("peak_memory_gib"),  # runs of earlier versions did not record it
+            "peak_memory_gib": peak_memory_gib(),
+        },
+        "evaluate_seconds": time.monotonic() - began,
+    }
+    paths = [os.path.join(run.path, "result.json")]
+    write_json(paths[0], result)
+    shared = os.path.join(results_dir, config.case, f"d{config.model.micro_dim}_s{config.seed}.json")
+    paths += _publish(shared, result, config)
+    errors = {"forecast": scores.frames.rel_l2, "reconstruction": scores.reconstruction}
+    errors |= {"noise floor": scores.noise_floor}
+    paths += draw_figures(figures_dir, model, params, dataset, config, errors, run.read_history())
+    return Evaluation(result, paths)
+
+
+def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Evaluation:
+    """Forecasts the test trajectories with several runs that only their seeds tell apart, and scores them as one.
+
+    Each run gives as many of the members. Where the data leave the dynamics open the runs differ, so that the spread
+    tells more of what is not known than that of one. Writes `<results_dir>/<case>/ensemble_d<micro_dim>_s<seeds>.json`
+    unless one of another configuration stands there. Source: Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable
+    Predictive Uncertainty Estimation using Deep Ensembles", NeurIPS 2017.
+
+    Args:
+      workdirs: two or more, whose number divides `forecast.num_members`.
+      results_dir: folder of the result files.
+
+    Raises:
+      InputError: as for `evaluate`; or runs that differ in more than seed and steps, or do not differ.
+    """
+    began = time.monotonic()
+    opened = [_open(workdir) for workdir in workdirs]
+    config = opened[0][1]
+    seeds = [other.seed for _, other in opened]
+    for run, other in opened[1:]:
+        changed = differences(config, other, ignore=("seed", "train.steps", "data.cache_dir"))
+        if changed:
+            raise InputError(f"Runs of an ensemble must differ in the seed alone, but {run.path} has {changed[0]}.")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"Runs of an ensemble need seeds of their own, got {seeds}; name each run once.")
+    if config.forecast.num_members % len(seeds):
+        raise InputError(
+            f"The {config.forecast.num_members} members of `forecast.num_members` cannot be shared evenly by "
+            f"{len(seeds)} runs; leave some out."
+        )
+    dataset = load_dataset(config.case, config.data)
+    model = build_model(config, dataset)
+    os.makedirs(os.path.join(results_dir, config.case), exist_ok=True)
+    restored = [_restore(run, other, model) for run, other in opened]
+    runs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.average["model"] for state, _, _ in restored))
+    result = {
+        "case": config.case,
+        "micro_dim": config.model.micro_dim,
+        "seeds": seeds,
+        "steps": [newest["step"] for _, _, newest in restored],
+        "train_seconds": sum(newest["train_seconds"] for _, _, newest in restored),
+        **_provenance(config, dataset),
+        **_score(model, runs, dataset, config)[1],
+        "evaluate_seconds": time.monotonic() - began,
+    }
+    name = f"ensemble_d{config.model.micro_dim}_s{'-'.join(map(str, seeds))}.json"
+    return Evaluation(result, _publish(os.path.join(results_dir, config.case, name), result, config))
+
+
+def evaluate_baseline(name: str, config: Config, results_dir: str = "results") -> Evaluation:
+    """Fits a baseline to the training and validation trajectories, and scores its forecasts of the test trajectories.
+
+    Data, frames, scores and form of the result are those of `evaluate`. It is written to
+    `<results_dir>/<case>/baseline_<name>.json` unless one of another configuration stands there. A forecast without
+    uncertainty is an ensemble of one: its CRPS is its mean absolute error, and there is no calibration.
+
+    Args:
+      name: a key of `msvi.baselines.BASELINES`.
+      config: the data, `model.coarsening` for the coarse solve, and `forecast.stride`.
+      results_dir: folder of the result files.
+
+    Raises:
+      InputError: an unknown name, or a package that is not installed.
+    """
+    dataset = load_dataset(config.case, config.data)
+    os.makedirs(os.path.join(results_dir, config.case), exist_ok=True)
+    began = time.monotonic()
+    baseline = fit_baseline(name, config, dataset)
+    fitted = time.monotonic()
+    baseline.forecast(dataset.test.t[0], np.asarray(dataset.test.u[0, 0]))
+    forecast_seconds = time.monotonic() - fitted
+    scores = score_baseline(baseline.forecast, dataset, dataset.test, config)
+    result = {
+        "case": config.case,
+        "baseline": name,
+        "settings": baseline.settings,
+        "fit_seconds": fitted - began,
+        **_provenance(config, dataset, *_BASELINE_PACKAGES.get(name, ())),
+        **score_groups(scores, dataset, config),
+    }
+    if dataset.published is not None:
+        published = score_baseline(baseline.forecast, dataset, dataset.published, config)
+        result["published_test"] = split_totals(published, config)
+    result["cost"] = {"forecast_seconds": forecast_seconds, "peak_memory_gib": peak_memory_gib()}
+    result["evaluate_seconds"] = time.monotonic() - began
+    path = os.path.join(results_dir, config.case, f"baseline_{name}.json")
+    return Evaluation(result, _publish(path, result, config))
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """The result's scores as a text table."""
+    if "baseline" in result:
+        head = f"{result['case']}, baseline {result['baseline']}"
+    elif "seeds" in result:
+        head = (
+            f"{result['case']}, micro_dim {result['micro_dim']}, seeds {', '.join(map(str, result['seeds']))} together"
+        )
+    else:
+        head = (
+            f"{result['case']}, micro_dim {result['micro_dim']}, seed {result['seed']}, checkpoint of step "
+            f"{result['best_step']} of {result['steps']}"
+        )
+    lines = [
+        f"{head}, {result['data']['test']} test trajectories",
+        f"{'':24}{'median':>9}{'mean':>9}{'sd':>9}{'smallest':>10}{'largest':>9}",
+    ]
+    for name, score in result["test"].items():
+        values = score["per_trajectory"]
+        ends = [None, None] if None in values else [min(values), max(values)]
+        numbers = [score["median"], score["mean"], score["std"], *ends]
+        cells = ["diverged" if v is None else f"{v:.4f}" if abs(v) >= 0.001 or v == 0 else f"{v:.2e}" for v in numbers]
+        lines.append(f"{name:24}" + "".join(f"{cell:>{n}}" for cell, n in zip(cells, (9, 9, 9, 10, 9), strict=True)))
+    for threshold, horizon in result["horizon"].items():
+        count, number = horizon["censored"], result["data"]["test"]
+        median = "beyond the end" if horizon["median"] is None else f"{horizon['median']:.3g}"
+        lines.append(f"relative L2 error above {threshold}: after {median} (median), never in {count} of {number}")
+    if "calibration" in result:
+        found = result["calibration"]
+        numbers = ["diverged" if v is None else f"{v:.3f}" for v in (found["spread_skill"], found["coverage_90"])]
+        lines.append(f"over all trajectories: spread–skill ratio {numbers[0]}, coverage of 90 % intervals {numbers[1]}")
+    return "\n".join(lines)
+
+
+def _open(workdir: str) -> tuple[Workdir, Config]:
+    """A run that can be evaluated, and its configuration."""
     run = Workdir(os.path.abspath(workdir))
     if not os.path.exists(run.config):
         raise InputError(f"`workdir` must be a run of msvi, but {run.config} does not exist; train first.")
     config = load_json(run.config)
     if run.best.latest_step() is None:
         raise InputError(f"{run.path} has no checkpoint yet; train it to its first validation.")
-    dataset = load_dataset(config.case, config.data)
-    model = build_model(config, dataset)
-    template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
-    state, record = run.best.restore(template)
-    # What cannot be written is found before the work, not after it.
-    figures_dir = figures_dir or os.path.join(run.path, "figures")
-    for folder in (os.path.join(results_dir, config.case), figures_dir):
-        os.makedirs(folder, exist_ok=True)
-    params = state.average["model"]
+    return run, config
 
-    scores, curves = score_split(model, params, dataset.test, config)
-    seconds = time.monotonic() - began
-    result = {
-        "case": config.case,
-        "micro_dim": config.model.micro_dim,
-        "seed": config.seed,
-        "steps": run.latest.latest_step(),
-        "best_step": int(state.step),
-        "train_seconds": _train_seconds(run, template, record),
-        "evaluate_seconds": seconds,
-        "versions": versions(),
+
+def _restore(run: Workdir, config: Config, model: MultiscaleModel) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
+    """The best state, its record, and the newest record, which is that of the whole training."""
+    template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
+    state, best = run.best.restore(template)
+    newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
+    return state, best, newest
+
+
+def _score(
+    model: MultiscaleModel, runs: Params, dataset: Dataset, config: Config
+) -> tuple[SplitScores, dict[str, Any]]:
+    """Scores of the test trajectories, and all that the result file says of them."""
+    scores = score_model(model, runs, dataset, dataset.test, config)
+    groups = score_groups(scores, dataset, config)
+    groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std)
+    if dataset.published is not None:
+        published = score_model(model, runs, dataset, dataset.published, config)
+        groups["published_test"] = split_totals(published, config)
+    return scores, groups
+
+
+def _provenance(config: Config, dataset: Dataset, *packages: str) -> dict[str, Any]:
+    return {
+        "versions": versions(*packages),
         "config": to_dict(config),
         "data": {name: len(getattr(dataset, name).u) for name in ("train", "val", "test")},
-        "val": {"nrmse": record["val_nrmse"], "reconstruction_nrmse": record["val_reconstruction"]},
-        "test": {name: summarize(values) for name, values in scores._asdict().items()},
     }
-    if dataset.published is not None:
-        published = score_split(model, params, dataset.published, config)[0]
-        result["published_test"] = {name: summarize(values) for name, values in published._asdict().items()}
-    paths = [os.path.join(run.path, "result.json")]
-    write_json(paths[0], result)
-    shared = os.path.join(results_dir, config.case, f"d{config.model.micro_dim}_s{config.seed}.json")
-    foreign = _other_run(shared, config)
-    if foreign:
-        print(f"{shared} holds another run's result ({foreign}) and is left as it is; --results=DIR writes elsewhere.")
-    else:
-        write_json(shared, result)
-        paths.append(shared)
-    errors = {name.replace("_", " "): values for name, values in curves._asdict().items()}
-    paths += draw_figures(figures_dir, model, params, dataset, config, errors, run.read_history())
-    return Evaluation(result, paths)
 
 
-def score_split(model: MultiscaleModel, params: Params, split: Split, config: Config) -> tuple[Scores, ErrorCurves]:
-    """Forecasts every trajectory of a split from its first frame and scores it.
-
-    The estimate is the mean of `num_members` decoded and sampled members; trajectory `i` uses the random key `i`.
-    Scored are the frames that `forecast.stride` leaves.
-    """
+def _forecast_cost(model: MultiscaleModel, params: Params, split: Split, config: Config) -> dict[str, Any]:
+    """What one forecast takes: evaluations of the drift, and seconds after compilation."""
+    c = config.forecast
+    t, u0 = jnp.asarray(split.t[0], jnp.float32), jnp.asarray(split.u[0, 0])
 
     @jax.jit
-    def score(params, t, u, u_true, key):
-        c = config.forecast
-        mean, _, _ = forecast_field(model, params, t, u[0], key, c.num_members, c.steps_per_frame, c.stride, c.solver)
-        u, u_true = u[:: c.stride], u_true[:: c.stride]
-        reconstruction = reconstruct(model, params, u)
-        scores = Scores(
-            nrmse=metrics.nrmse(mean, u),
-            nrmse_clean=metrics.nrmse(mean, u_true),
-            rel_l2=metrics.relative_l2(mean, u),
-            rel_l2_clean=metrics.relative_l2(mean, u_true),
-            reconstruction_nrmse=metrics.nrmse(reconstruction, u),
-            noise_floor=metrics.nrmse(u_true, u),
-        )
-        return scores, ErrorCurves(*(metrics.relative_errors(a, u) for a in (mean, reconstruction, u_true)))
+    def forecast(params, u0, key):
+        return forecast_field(model, params, t, u0, key, c.num_members, c.steps_per_frame, c.stride, c.solver)[:2]
 
-    each = [
-        jax.device_get(score(params, jnp.asarray(t, jnp.float32), u, u_true, jax.random.key(i)))
-        for i, (t, u, u_true) in enumerate(zip(*split, strict=True))
-    ]
-    return jax.tree.map(lambda *values: np.array(values, np.float64), *each)
+    jax.block_until_ready(forecast(params, u0, jax.random.key(0)))
+    began = time.monotonic()
+    jax.block_until_ready(forecast(params, u0, jax.random.key(1)))
+    seconds = time.monotonic() - began
+    steps = (len(t) - 1) * c.steps_per_frame
+    evaluations = c.num_members * steps * DRIFT_EVALUATIONS[c.solver]
+    return {"forecast_drift_evaluations": evaluations, "forecast_seconds": seconds}
 
 
-def summarize(values: np.ndarray) -> dict[str, Any]:
-    """Mean, median, standard deviation and the values; a value that is not finite is written as null."""
-    finite = [float(v) if np.isfinite(v) else None for v in values]
-    with np.errstate(invalid="ignore"):
-        statistics = {"mean": np.mean(values), "median": np.median(values), "std": np.std(values)}
-    return {k: float(v) if np.isfinite(v) else None for k, v in statistics.items()} | {"per_trajectory": finite}
-
-
-def format_table(result: dict[str, Any]) -> str:
-    """The result's errors as a text table."""
-    lines = [
-        f"{result['case']}, micro_dim {result['micro_dim']}, seed {result['seed']}, checkpoint of step "
-        f"{result['best_step']} of {result['steps']}, {result['data']['test']} test trajectories",
-        f"{'':24}{'median':>9}{'mean':>9}{'sd':>9}{'worst':>9}",
-    ]
-    for name, score in result["test"].items():
-        numbers = [score["median"], score["mean"], score["std"]]
-        numbers.append(None if None in score["per_trajectory"] else max(score["per_trajectory"]))
-        lines.append(f"{name:24}" + "".join(f"{'diverged':>9}" if v is None else f"{v:9.4f}" for v in numbers))
-    return "\n".join(lines)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on, and the device they were computed on."""
-    packages = ("msvi", "jax", "jaxlib", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return found | {"python": platform.python_version(), "device": jax.devices()[0].device_kind}
-
-
-def _train_seconds(run: Workdir, template, record: dict[str, Any]) -> float:
-    """Wall time of the whole training, from its newest checkpoint; the best may be older."""
-    if run.latest.latest_step() is None:
-        return record["train_seconds"]
-    return run.latest.restore(template)[1]["train_seconds"]
+def _publish(path: str, result: dict[str, Any], config: Config) -> list[str]:
+    """Writes the result unless one of another configuration stands there; returns the paths written."""
+    foreign = _other_run(path, config)
+    if foreign:
+        print(f"{path} holds another run's result ({foreign}) and is left as it is; --results=DIR writes elsewhere.")
+        return []
+    write_json(path, result)
+    return [path]
 
 
 def _other_run(path: str, config: Config) -> str:

@@ -14,6 +14,8 @@ from msvi.types import Array, Gaussian, Params
 
 # For additive noise Euler–Maruyama has strong order 1, and ShARK 1.5 (Foster, dos Reis, Strange 2024), 2 without noise.
 SOLVERS = {"euler": diffrax.Euler, "shark": diffrax.ShARK}
+# Evaluations of the drift per step.
+DRIFT_EVALUATIONS = {"euler": 1, "shark": 2}
 
 # Fields decoded side by side: enough to share what depends on the parameters alone, few enough for the memory.
 _DECODED_AT_ONCE = 128
@@ -151,6 +153,21 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
 
     arguments = (z.swapaxes(0, 1), jax.random.split(key, num_times))
     return jax.lax.map(one_time, arguments, batch_size=_times_at_once(num_members))
+
+
+def sample_field(model: MultiscaleModel, params: Params, z: Array, key: Array) -> Array:
+    """A draw of the observed field, with observation noise, for each member of the ensemble at one time.
+
+    Args:
+      z: `(member, latent_dim)`.
+      key: of the observation noise.
+
+    Returns:
+      `(member, *grid, channel)`.
+    """
+    decoded = jax.vmap(model.decode, (None, 0), Gaussian(0, None))(params, z)
+    deviation = jnp.exp(0.5 * decoded.log_var)[None]
+    return decoded.mean + deviation * jax.random.normal(key, decoded.mean.shape, decoded.mean.dtype)
 
 
 def decode_ensemble_parts(model: MultiscaleModel, params: Params, z: Array) -> tuple[Array, Array]:

@@ -1,8 +1,20 @@
-"""Error metrics: one trajectory in, one number out; means over trajectories are the caller's."""
+"""Scores of forecasts of one trajectory or frame: numbers out; means over trajectories are the caller's.
 
+Fields are `(*grid, channel)`; an ensemble has its members in front, drawn with observation noise, so that the
+observation is one more draw if the forecast is right. A forecast without uncertainty is an ensemble of one.
+"""
+
+import jax
 import jax.numpy as jnp
+import scoringrules
+from jax.typing import ArrayLike
 
 from msvi.types import Array
+
+scoringrules.register_backend("jax")
+
+# Points that share one pairwise comparison of the members; more would not stay in the cache.
+_POINTS_AT_ONCE = 4096
 
 
 def relative_errors(estimate: Array, reference: Array) -> Array:
@@ -27,3 +39,101 @@ def nrmse(estimate: Array, reference: Array) -> Array:
 def relative_l2(estimate: Array, reference: Array) -> Array:
     """`mean_t ||estimate - reference|| / ||reference||`."""
     return jnp.mean(relative_errors(estimate, reference))
+
+
+def vrmse(estimate: Array, reference: Array) -> Array:
+    """`sqrt(<(estimate - reference)²> / (<(reference - <reference>)²> + 1e-7))` of one frame, means over the grid.
+
+    1 for an estimate by the mean of the frame. The mean over the channels is returned. Source: Ohana et al., "The
+    Well", NeurIPS 2024.
+
+    Args:
+      estimate, reference: `(*grid, channel)`.
+    """
+    axes = tuple(range(reference.ndim - 1))
+    return jnp.mean(jnp.sqrt(jnp.mean((estimate - reference) ** 2, axes) / (jnp.var(reference, axes) + 1e-7)))
+
+
+def fair_crps(members: Array, reference: Array) -> Array:
+    """`mean_i |x_i - y| - sum_ij |x_i - x_j| / (2 M (M - 1))`, the mean over grid and channels; in units of `u`.
+
+    Unbiased in the number `M` of members, so that ensembles of different size can be compared. Of one member its
+    absolute error. Source: Ferro, Quarterly Journal of the Royal Meteorological Society 140, 2014.
+
+    Args:
+      members: `(member, *grid, channel)`.
+      reference: `(*grid, channel)`.
+    """
+    if len(members) == 1:
+        return jnp.mean(jnp.abs(members[0] - reference))
+
+    def at_point(values):
+        x, y = values
+        return scoringrules.crps_ensemble(y, x, estimator="fair", backend="jax")
+
+    points = members.reshape(len(members), -1).T, reference.ravel()
+    return jnp.mean(jax.lax.map(at_point, points, batch_size=_POINTS_AT_ONCE))
+
+
+def fair_energy_score(members: Array, reference: Array) -> Array:
+    """`mean_i ||x_i - y|| - sum_ij ||x_i - x_j|| / (2 M (M - 1))` of the whole field, norms being root mean squares.
+
+    What the CRPS is to each value, this is to the field with its correlations; in units of `u`. Of one member its root
+    mean square error. Source: Gneiting & Raftery, Journal of the American Statistical Association 102, 2007.
+
+    Args:
+      members: `(member, *grid, channel)`.
+      reference: `(*grid, channel)`.
+    """
+    # All distances from one matrix product: libraries compare field with field, M times the memory. Differences to the
+    # reference, not the fields, are multiplied, since they are smaller and so is what cancels.
+    num_members = len(members)
+    errors = (members - reference[None]).reshape(num_members, -1)
+    products = errors @ errors.T / errors.shape[1]
+    squares = jnp.diagonal(products)
+    error = jnp.mean(jnp.sqrt(squares))
+    if num_members == 1:
+        return error
+    distances = jnp.sqrt(jnp.maximum(squares[:, None] + squares[None] - 2 * products, 0))
+    off_diagonal = jnp.where(jnp.eye(num_members, dtype=bool), 0, distances)
+    return error - jnp.sum(off_diagonal) / (2 * num_members * (num_members - 1))
+
+
+def quantile_position(members: Array, reference: Array) -> Array:
+    """At each point the probability `p` in [0, 1] whose quantile of the ensemble is the reference; same shape.
+
+    The `r`-th of `M` members is the quantile of `r / (M + 1)`, with straight lines between; outside all members `p` is
+    0 or 1. If the reference is one more draw, `p` is uniform, but for `1 / (M + 1)` at each end.
+
+    Args:
+      members: `(member, *grid, channel)`.
+      reference: `(*grid, channel)`.
+    """
+    below = members < reference[None]
+    rank = jnp.sum(below, axis=0)
+    lower = jnp.max(jnp.where(below, members, -jnp.inf), axis=0)
+    upper = jnp.min(jnp.where(below, jnp.inf, members), axis=0)
+    inside = jnp.isfinite(lower) & jnp.isfinite(upper)
+    fraction = jnp.where(inside, (reference - lower) / jnp.where(inside, upper - lower, 1), 0)
+    return jnp.where(inside, (rank + fraction) / (len(members) + 1), jnp.where(rank > 0, 1.0, 0.0))
+
+
+def spread_and_skill(members: Array, reference: Array) -> tuple[Array, Array]:
+    """`(M + 1) / M` times the variance of the ensemble, and the squared error of its mean; means over all points.
+
+    Equal in the mean if the reference is one more draw. Source: Fortin et al., Journal of Hydrometeorology 15, 2014.
+
+    Args:
+      members: `(member, *grid, channel)`, two or more.
+      reference: `(*grid, channel)`.
+    """
+    num_members = len(members)
+    variance = jnp.mean(jnp.var(members, axis=0, ddof=1))
+    skill = jnp.mean((jnp.mean(members, axis=0) - reference) ** 2)
+    return (num_members + 1) / num_members * variance, skill
+
+
+def first_above(values: ArrayLike, threshold: float) -> Array:
+    """Number of the first of `values` `(time,)` above the threshold, or not finite; `len(values)` if none is."""
+    above = ~(jnp.asarray(values) <= threshold)
+    return jnp.where(above.any(), jnp.argmax(above), len(above))

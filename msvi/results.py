@@ -4,7 +4,6 @@ import argparse
 import glob
 import json
 import os
-import statistics
 import sys
 from typing import Any
 
@@ -12,76 +11,71 @@ from matplotlib.figure import Figure
 
 from msvi import plotting
 from msvi.errors import InputError
-
-# Published errors, NRMSE of one seed on one test trajectory, by case and micro_dim (Ilersich & Nair).
-PUBLISHED = {
-    "burgers_1d": {0: 0.105, 1: 0.024, 2: 0.021, 3: 0.028, 4: 0.028, 5: 0.011},
-    "kdv_1d": {0: 0.317, 1: 0.139, 2: 0.057, 3: 0.064, 4: 0.132, 5: 0.058},
-    "burgers_2d": {0: 0.127, 1: 0.044, 2: 1.005, 3: 0.011, 4: 0.022, 5: 0.013},
-    "cylinder_2d": {0: 0.124, 1: 0.073, 2: 0.063, 3: 0.054, 4: 0.052, 5: 0.049},
-}
-
-_COLUMNS = (
-    "case",
-    "micro_dim",
-    "seed",
-    "steps",
-    "training",
-    "NRMSE median",
-    "mean ± sd",
-    "worst",
-    "against truth",
-    "reconstruction",
-    "noise floor",
-    "published",
+from msvi.tables import (
+    BASELINE_LABELS,
+    PUBLISHED,
+    baselines_table,
+    calibration_table,
+    format_number,
+    markdown,
+    results_table,
+    summary_table,
+    worst,
 )
-# What a table adds to a case's name.
-_NOTES = {"cylinder_2d": " (our simulation)"}
 
-# Errors beside the forecast's, in the order of their columns.
-_PARTS = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")
+_RUN_KEYS = ("case", "micro_dim", "seed", "steps", "train_seconds", "test")
+_RUN_SCORES = ("nrmse", "nrmse_clean", "reconstruction_nrmse", "noise_floor")
+_SCORE_KEYS = {"mean", "median", "std", "per_trajectory"}
 
 
 def load_results(directory: str) -> list[dict[str, Any]]:
-    """All `<case>/d<micro_dim>_s<seed>.json` below `directory`, sorted by case, micro_dim and seed."""
-    results = []
-    for path in glob.glob(os.path.join(directory, "*", "d*_s*.json")):
-        with open(path, encoding="utf-8") as file:
-            results.append(json.load(file))
+    """All `<case>/d<micro_dim>_s<seed>.json` below `directory`, sorted by case, micro_dim and seed.
+
+    Raises:
+      InputError: a file is no result, such as one that was cut off.
+    """
+    results = _load(os.path.join(directory, "*", "d*_s*.json"), _RUN_KEYS, _RUN_SCORES)
     return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
 
 
-def markdown_table(results: list[dict[str, Any]]) -> str:
-    """One row per run: NRMSE over the test trajectories, its parts, the published value, and what it cost.
+def load_baselines(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/baseline_<name>.json` below `directory`, by case and in the order of `BASELINE_LABELS`.
 
-    Where the paper's test trajectory is none of them, it has a row of its own.
+    Raises:
+      InputError: a file is no result of a baseline, or of one that is not known.
     """
-    lines = [
-        "| " + " | ".join(_COLUMNS) + " |",
-        "|---" * len(_COLUMNS) + "|",
-    ]
+    results = _load(os.path.join(directory, "*", "baseline_*.json"), ("case", "baseline", "test"), ("nrmse",))
+    order = list(BASELINE_LABELS)
     for r in results:
-        published = PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
-        case = r["case"] + _NOTES.get(r["case"], "")
-        rows = [(case, r["test"], published)]
-        if "published_test" in r:  # the number of the paper belongs to this one
-            rows = [(case, r["test"], None), (f"{case}, from t = 14.01", r["published_test"], published)]
-        for name, test, published in rows:
-            nrmse = test["nrmse"]
-            cells = [
-                name,
-                str(r["micro_dim"]),
-                str(r["seed"]),
-                f"{r['steps']:,}",
-                f"{r['train_seconds'] / 60:.1f} min",
-                f"**{format_number(nrmse['median'])}**",
-                f"{format_number(nrmse['mean'])} ± {format_number(nrmse['std'])}",
-                format_number(worst(nrmse)),
-                *(format_number(test[part]["median"]) for part in _PARTS),
-                "" if published is None else f"{published:.3f}",
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        if r["baseline"] not in order:
+            raise InputError(f"Baselines are {', '.join(order)}, got a result of {r['baseline']!r}; remove it.")
+    return sorted(results, key=lambda r: (r["case"], order.index(r["baseline"])))
+
+
+def load_ensembles(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/ensemble_d<micro_dim>_s<seeds>.json` below `directory`: runs of several seeds that forecast as one.
+
+    Raises:
+      InputError: a file is no result of an ensemble.
+    """
+    keys = ("case", "micro_dim", "seeds", "test", "calibration")
+    return _load(os.path.join(directory, "*", "ensemble_*.json"), keys, ("nrmse",))
+
+
+def load_json(path: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+      InputError: it holds none.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+    except ValueError as error:
+        raise InputError(f"{path} must hold JSON, but {error}; write it again or remove it.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a JSON object, got a {type(values).__name__}; write it again or remove it.")
+    return values
 
 
 def text_table(rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> str:
@@ -101,36 +95,17 @@ def text_table(rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> str:
     return "\n".join("  ".join(f"{cell:>{n}}" for cell, n in zip(row, widths, strict=True)) for row in table)
 
 
-def summary_table(results: list[dict[str, Any]]) -> str:
-    """Two rows per case: our errors by micro_dim, means over the seeds of the median, and the published ones."""
-    cases = sorted({r["case"] for r in results})
-    dims = sorted({r["micro_dim"] for r in results} | {dim for case in cases for dim in PUBLISHED.get(case, {})})
-    lines = [
-        "| case | NRMSE | " + " | ".join(f"micro_dim {dim}" for dim in dims) + " |",
-        "|---" * (len(dims) + 2) + "|",
-    ]
-    for case in cases:
-        ours = {}
-        for dim in dims:
-            medians = [r["test"]["nrmse"]["median"] for r in results if (r["case"], r["micro_dim"]) == (case, dim)]
-            if medians:
-                ours[dim] = format_number(None if None in medians else statistics.fmean(medians))
-        published = {dim: f"{value:.3f}" for dim, value in PUBLISHED.get(case, {}).items()}
-        for name, values in (("ours", ours), ("published", published)):
-            cells = [case + _NOTES.get(case, ""), name, *(values.get(dim, "—") for dim in dims)]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def sweep_figure(results: list[dict[str, Any]]) -> Figure:
     """Error against micro_dim of the results of one case, the published errors beside."""
     case = results[0]["case"]
+    return plotting.error_against_micro_dim(*sweep_errors(results), published=PUBLISHED.get(case, {}), title=case)
+
+
+def sweep_errors(results: list[dict[str, Any]]) -> list[list[float]]:
+    """micro_dim and medians of error, reconstruction and noise floor; one that diverged is NaN, and leaves a gap."""
     names = ("nrmse", "reconstruction_nrmse", "noise_floor")
-    # A median that diverged is null; as NaN it leaves a gap.
     errors = [[float("nan") if (v := r["test"][name]["median"]) is None else v for r in results] for name in names]
-    return plotting.error_against_micro_dim(
-        [r["micro_dim"] for r in results], *errors, published=PUBLISHED.get(case, {}), title=case
-    )
+    return [[r["micro_dim"] for r in results], *errors]
 
 
 def draw_sweeps(results: list[dict[str, Any]], directory: str) -> list[str]:
@@ -158,34 +133,38 @@ def insert_table(readme: str, name: str, table: str) -> str:
     return f"{head}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
 
 
-def update_readme(readme: str, results: list[dict[str, Any]]) -> str:
-    """`readme` with both tables as `results` give them."""
-    readme = insert_table(readme, "summary", summary_table(results))
-    return insert_table(readme, "results", markdown_table(results))
-
-
-def worst(score: dict[str, Any]) -> float | None:
-    """Largest error of the trajectories; None if one diverged."""
-    return None if None in score["per_trajectory"] else max(score["per_trajectory"])
-
-
-def format_number(value: float | None) -> str:
-    """An error as the tables show it."""
-    return "diverged" if value is None else f"{value:.4f}"
+def update_readme(
+    readme: str, results: list[dict[str, Any]], baselines: list[dict[str, Any]], ensembles: list[dict[str, Any]]
+) -> str:
+    """`readme` with its four tables as the results of runs, baselines and ensembles of runs give them."""
+    tables = {
+        "summary": summary_table(results),
+        "baselines": baselines_table(results, baselines),
+        "calibration": calibration_table(results, ensembles),
+        "results": results_table(results),
+    }
+    for name, table in tables.items():
+        readme = insert_table(readme, name, markdown(table))
+    return readme
 
 
 def main() -> int:
-    """Command line; status 1 if `--check` finds other tables than the results give."""
+    """Command line; status 1 if `--check` finds other tables than the results give, 2 if a file cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", default="results", help="folder of the result files")
     parser.add_argument("--readme", default="README.md", help="file whose tables are rewritten")
     parser.add_argument("--figures", default="figures", help="folder of the figures of error against micro_dim")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the tables are not up to date")
     arguments = parser.parse_args()
-    with open(arguments.readme, encoding="utf-8") as file:
-        readme = file.read()
-    results = load_results(arguments.results)
-    updated = update_readme(readme, results)
+    try:
+        with open(arguments.readme, encoding="utf-8") as file:
+            readme = file.read()
+        results = load_results(arguments.results)
+        others = load_baselines(arguments.results), load_ensembles(arguments.results)
+        updated = update_readme(readme, results, *others)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if arguments.check:
         if updated != readme:
             print(f"{arguments.readme} does not show {arguments.results}; run python -m msvi.results.", file=sys.stderr)
@@ -194,6 +173,24 @@ def main() -> int:
     with open(arguments.readme, "w", encoding="utf-8") as file:
         file.write(updated)
     return 0
+
+
+def _load(pattern: str, keys: tuple[str, ...], scores: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The result files that match; each has the `keys`, its `test` the `scores`, and every score its statistics."""
+    results = []
+    for path in sorted(glob.glob(pattern)):
+        result = load_json(path)
+        test = result.get("test")
+        test = test if isinstance(test, dict) else {}
+        lacking = [key for key in keys if key not in result]
+        lacking += [f"test.{score}" for score in scores if score not in test]
+        for name, score in test.items():
+            if not isinstance(score, dict) or not score.keys() >= _SCORE_KEYS:
+                lacking.append(f"{', '.join(sorted(_SCORE_KEYS))} of test.{name}")
+        if lacking:
+            raise InputError(f"{path} is no whole result, it lacks {', '.join(lacking)}; evaluate the run again.")
+        results.append(result)
+    return results
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Evaluation of a run: the result file's numbers against independent ones, the figures, and what is refused."""
 
+import dataclasses
 import json
-import math
 import os
 import pathlib
 import shutil
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scoringrules
 from smoke import change, snapshot
 
 from msvi import evaluation
@@ -17,13 +18,17 @@ from msvi.build import build_model
 from msvi.config import from_dict, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.errors import InputError
-from msvi.evaluation import evaluate, format_table, summarize
-from msvi.forecast import forecast_field, reconstruct
+from msvi.evaluation import evaluate, evaluate_baseline, evaluate_ensemble, format_table
+from msvi.forecast import forecast_latents, reconstruct, sample_field
+from msvi.spectra import variance_share
 from msvi.training.workdir import Workdir
 
 pytest_plugins = ["smoke"]
 
-METRICS = ["nrmse", "nrmse_clean", "rel_l2", "rel_l2_clean", "reconstruction_nrmse", "noise_floor"]
+METRICS = [
+    *("nrmse", "nrmse_clean", "rel_l2", "rel_l2_clean", "vrmse", "crps", "energy_score"),
+    *("spread_skill", "spread_skill_clean", "coverage_90", "macro_share", "reconstruction_nrmse", "noise_floor"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +106,10 @@ def test_noise_floor(result, dataset):
 
 
 def test_forecast_errors(result, smoke_run, dataset, programs):
-    """The forecast and reconstruction errors of the first test trajectory, computed again by other means.
+    """The scores of the first test trajectory, computed again by other means.
 
-    Best checkpoint, averaged weights, the ensemble from its first frame under key 0; metrics in float64 with numpy.
+    Best checkpoint, averaged weights, the ensemble from its first frame under key 0; the members as one array, scores
+    in float64 with numpy and the library.
     """
     config, scores = smoke_run.config, result["test"]
     params = Workdir(smoke_run.path).best.restore(smoke_run.state)[0].average["model"]
@@ -112,18 +118,32 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
 
     @jax.jit
     def forecast(params, t, u):
-        mean = forecast_field(
-            model, params, t, u[0], jax.random.key(0), config.forecast.num_members, config.forecast.steps_per_frame
-        )[0]
-        return mean, reconstruct(model, params, u)
+        path_key, noise_key = jax.random.split(jax.random.key(0))
+        (path_key,) = jax.random.split(path_key, 1)  # one run
+        z = forecast_latents(
+            model, params, t, u[0], path_key, config.forecast.num_members, config.forecast.steps_per_frame
+        )
+        keys = jax.vmap(lambda key: jax.random.split(key, 1)[0])(jax.random.split(noise_key, len(t)))
+        members = jax.vmap(sample_field, (None, None, 1, 0), 1)(model, params, z, keys)
+        parts = jax.vmap(model.decode_parts, (None, 0))(params, z[0, ::2])
+        return members, reconstruct(model, params, u), parts
 
-    mean, reconstruction = forecast(params, jnp.asarray(dataset.test.t[0], jnp.float32), u)
+    members, reconstruction, (macro, micro) = forecast(params, jnp.asarray(dataset.test.t[0], jnp.float32), u)
+    members = np.asarray(members, np.float64)
+    mean, spread = members.mean(axis=0), members.var(axis=0, ddof=1)
+    ordered = np.sort(members, axis=0)
+    # With 8 members 90 % intervals end outside them.
+    inside = (ordered[0] < u) & (u <= ordered[-1])
     expected = {
         "nrmse": nrmse(mean, u),
         "nrmse_clean": nrmse(mean, u_true),
         "rel_l2": rel_l2(mean, u),
         "rel_l2_clean": rel_l2(mean, u_true),
         "reconstruction_nrmse": nrmse(reconstruction, u),
+        "crps": scoringrules.crps_ensemble(u, members, m_axis=0, estimator="fair", backend="numpy").mean(),
+        "spread_skill": np.sqrt(9 / 8 * spread.mean() / np.mean((mean - u) ** 2)),
+        "coverage_90": inside.mean(),
+        "macro_share": variance_share(np.asarray(macro), np.asarray(macro + micro)),
     }
     # Another program of the same float32 computation.
     for name, value in expected.items():
@@ -145,15 +165,59 @@ def test_figures(evaluated):
 
 
 def test_table(result):
-    """The table has every metric with its median, mean, sd and worst trajectory."""
+    """The table has every metric with its median, mean, sd and range, the horizons, and the calibration."""
     lines = format_table(result).splitlines()
     assert lines[0].startswith(f"burgers_1d, micro_dim 2, seed 0, checkpoint of step {result['best_step']} of 40")
-    rows = {line.split()[0]: line.split()[1:] for line in lines[2:]}
+    rows = {line.split()[0]: line.split()[1:] for line in lines[2:-4]}
     assert list(rows) == METRICS
     for name, row in rows.items():
         score = result["test"][name]
-        numbers = (score["median"], score["mean"], score["std"], max(score["per_trajectory"]))
-        assert row == [f"{number:.4f}" for number in numbers]
+        values = score["per_trajectory"]
+        numbers = (score["median"], score["mean"], score["std"], min(values), max(values))
+        np.testing.assert_allclose([float(cell) for cell in row], numbers, rtol=5e-3, atol=5.1e-5)
+    for line, (threshold, horizon) in zip(lines[-4:-1], result["horizon"].items(), strict=True):
+        assert f"above {threshold}:" in line and f"never in {horizon['censored']} of 2" in line
+    assert f"ratio {result['calibration']['spread_skill']:.3f}" in lines[-1]
+
+
+def test_score_groups(result, dataset):
+    """Beside the totals stand scores by lead time, horizons, calibration, spectra and cost, for the same forecasts."""
+    t = dataset.test.t[0]
+    curves, totals = result["lead_time"], result["test"]
+    np.testing.assert_allclose(curves["t"], (t - t[0])[::2], atol=1e-6)
+    for name in ("rel_l2", "vrmse", "crps", "energy_score", "reconstruction", "noise_floor"):
+        assert {len(curve) for curve in curves[name].values()} == {len(curves["t"])}
+        if name in totals:  # the mean of the medians of two trajectories is that of the totals
+            np.testing.assert_allclose(np.mean(curves[name]["median"]), totals[name]["median"], rtol=0.2)
+    calibration = result["calibration"]
+    assert len(calibration["coverage"]) == len(calibration["levels"]) == 19 and calibration["coverage"][-1] is None
+    np.testing.assert_allclose(calibration["coverage_90"], totals["coverage_90"]["mean"], rtol=1e-4)
+    assert list(result["horizon"]) == ["0.05", "0.1", "0.2"]
+    spectra = result["spectra"]
+    assert set(spectra) == {"wavenumber", "truth", "macro", "forecast"} and spectra["wavenumber"][0] == 1.0
+    assert {len(values) for values in spectra.values()} == {len(spectra["wavenumber"])}
+    cost = result["cost"]
+    assert cost["train_drift_evaluations"] == 40 * 8 * 8 and cost["forecast_drift_evaluations"] == 8 * 64
+    assert cost["forecast_seconds"] > 0 and cost["peak_memory_gib"] > 0 and cost["train_peak_memory_gib"] > 0
+    assert cost["num_parameters"] > 1000
+
+
+def test_baseline(smoke_config, dataset, programs, tmp_path):
+    """Persistence, scored like a run: errors against the first frame held, the CRPS its mean absolute error."""
+    returned = evaluate_baseline("persistence", smoke_config, str(tmp_path))
+    result = read_strict(tmp_path / "burgers_1d" / "baseline_persistence.json")
+    assert result == returned.result and returned.paths == [str(tmp_path / "burgers_1d" / "baseline_persistence.json")]
+    assert (result["case"], result["baseline"], result["data"]["test"]) == ("burgers_1d", "persistence", 2)
+    assert from_dict(result["config"]) == smoke_config
+    u, u_true = dataset.test.u[1], dataset.test.u_true[1]
+    held = np.broadcast_to(u[0], u.shape)
+    expected = {"nrmse": nrmse(held, u), "nrmse_clean": nrmse(held, u_true), "rel_l2": rel_l2(held, u)}
+    expected |= {"crps": np.abs(held.astype(np.float64) - u).mean()}
+    for name, value in expected.items():
+        np.testing.assert_allclose(result["test"][name]["per_trajectory"][1], value, rtol=1e-4, err_msg=name)
+    assert not {"spread_skill", "coverage_90", "reconstruction_nrmse"} & result["test"].keys()
+    assert "calibration" not in result and set(result["spectra"]) == {"wavenumber", "truth", "forecast"}
+    assert format_table(result).startswith("burgers_1d, baseline persistence, 2 test trajectories")
 
 
 def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs, monkeypatch, tmp_path, capsys):
@@ -169,7 +233,8 @@ def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs
     before = snapshot(foreign)
     monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
     again = evaluate(str(run), str(tmp_path / "results"))
-    assert {**read_strict(run / "result.json"), "evaluate_seconds": 0} == {**result, "evaluate_seconds": 0}
+    cost = {"evaluate_seconds": 0, "cost": {}}
+    assert {**read_strict(run / "result.json"), **cost} == {**result, **cost}
     assert snapshot(foreign) == before and again.paths == [str(run / "result.json")]
     printed = capsys.readouterr().out
     assert f"{foreign} holds another run's result" in printed
@@ -226,17 +291,8 @@ def test_diverged_forecast(smoke_run, programs, tmp_path):
     assert result["test"]["nrmse"] == {"mean": None, "median": None, "std": None, "per_trajectory": [None, None]}
     assert result["test"]["reconstruction_nrmse"]["mean"] > 0
     rows = {line.split()[0]: line.split()[1:] for line in format_table(result).splitlines()[2:]}
-    assert rows["nrmse"] == ["diverged"] * 4 and "diverged" not in rows["noise_floor"]
+    assert rows["nrmse"] == ["diverged"] * 5 and "diverged" not in rows["noise_floor"]
     assert len(list((tmp_path / "figures").iterdir())) == len(returned.paths) - 2
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_one_diverged_trajectory(bad):
-    """One trajectory of three lost, by NaN or by infinity: its place is null, so are the statistics it spoils."""
-    summary = summarize(np.array([0.25, bad, 0.5]))
-    assert summary["per_trajectory"] == [0.25, None, 0.5]
-    assert summary["mean"] is None and summary["std"] is None
-    assert summary["median"] == (None if math.isnan(bad) else 0.5)
 
 
 def test_missing_workdir(tmp_path):
@@ -268,3 +324,54 @@ def test_checkpoint_of_another_model(half_copy, smoke_config, programs, tmp_path
     with pytest.raises(InputError, match="does not fit this model"):
         evaluate(str(half_copy), str(tmp_path / "results"))
     assert not os.path.exists(tmp_path / "results")
+
+
+@pytest.fixture
+def second_run(smoke_run, smoke_config, tmp_path):
+    """A run of another seed with other weights: the smoke run's copy with its decoder's outputs scaled."""
+    run = Workdir(str(shutil.copytree(smoke_run.path, tmp_path / "second")))
+    pathlib.Path(run.config).write_text(json.dumps(to_dict(dataclasses.replace(smoke_config, seed=1))))
+    state, record = run.best.restore(smoke_run.state)
+    model = state.average["model"]
+    scaled = jax.tree.map(lambda a: 1.5 * a, model["decoder"])
+    average = state.average | {"model": model | {"decoder": scaled}}
+    run.best.save(state._replace(average=average, step=jnp.int32(41)), record)
+    return run.path
+
+
+def test_ensemble_of_runs(smoke_run, second_run, result, dataset, programs, tmp_path):
+    """Two seeds as one: half of the members each, the mean of both reconstructions, and a file of their own."""
+    returned = evaluate_ensemble([smoke_run.path, second_run], str(tmp_path / "results"))
+    path = tmp_path / "results" / "burgers_1d" / "ensemble_d2_s0-1.json"
+    found = read_strict(path)
+    assert found == returned.result and returned.paths == [str(path)]
+    assert (found["seeds"], found["steps"], found["micro_dim"]) == ([0, 1], [40, 40], 2)
+    assert list(found["test"]) == METRICS and len(found["calibration"]["coverage"]) == 19
+    model = build_model(smoke_run.config, dataset)
+    both = []
+    for path in (smoke_run.path, second_run):
+        params = Workdir(path).best.restore(smoke_run.state)[0].average["model"]
+        both.append(np.asarray(jax.jit(reconstruct, static_argnums=0)(model, params, dataset.test.u[1])))
+    assert np.abs(both[0] - both[1]).max() > 1e-3
+    expected = nrmse(np.mean(both, axis=0), dataset.test.u[1])
+    np.testing.assert_allclose(found["test"]["reconstruction_nrmse"]["per_trajectory"][1], expected, rtol=1e-4)
+    # Runs that differ spread further than one of them.
+    spread = [r["test"]["spread_skill"]["mean"] * r["test"]["nrmse"]["mean"] for r in (found, result)]
+    assert spread[0] > spread[1]
+    assert format_table(found).startswith("burgers_1d, micro_dim 2, seeds 0, 1 together, 2 test trajectories")
+
+
+def test_ensemble_refusals(smoke_run, second_run, smoke_config, tmp_path):
+    """The same run twice, a run of another configuration, and a number that does not divide the members."""
+    results = str(tmp_path / "results")
+    with pytest.raises(InputError, match=r"seeds of their own, got \[0, 0\]"):
+        evaluate_ensemble([smoke_run.path, smoke_run.path], results)
+    other = shutil.copytree(second_run, tmp_path / "other")
+    changed = change(dataclasses.replace(smoke_config, seed=2), "inference", drift_weight=1.0)
+    (other / "config.json").write_text(json.dumps(to_dict(changed)))
+    with pytest.raises(InputError, match="differ in the seed alone.*inference.drift_weight"):
+        evaluate_ensemble([smoke_run.path, str(other)], results)
+    (other / "config.json").write_text(json.dumps(to_dict(dataclasses.replace(smoke_config, seed=2))))
+    with pytest.raises(InputError, match="8 members .* cannot be shared evenly by 3 runs"):
+        evaluate_ensemble([smoke_run.path, second_run, str(other)], results)
+    assert not os.path.exists(results)

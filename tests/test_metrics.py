@@ -1,13 +1,22 @@
-"""Error metrics against numbers computed by hand."""
+"""Scores against numbers computed by hand, against their definitions spelt out, and against a library."""
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scoringrules
+from scipy import stats
 
 from msvi import metrics
 
 # Reference norms 5 and 2, error norms 1 and 1: relative errors 0.2 and 0.5.
 REFERENCE = jnp.array([[[3.0], [4.0]], [[0.0], [2.0]]])
 ESTIMATE = jnp.array([[[3.0], [5.0]], [[1.0], [2.0]]])
+
+
+def ensemble(num_members=7, shape=(5, 3, 2), seed=0):
+    """Members and a reference that is one more draw."""
+    draws = np.random.default_rng(seed).standard_normal((num_members + 1, *shape)).astype(np.float32)
+    return draws[:-1], draws[-1]
 
 
 def test_hand_computed():
@@ -38,3 +47,124 @@ def test_perfect_and_null_estimates():
     for metric in (metrics.nrmse, metrics.relative_l2):
         assert metric(REFERENCE, REFERENCE) == 0
         np.testing.assert_allclose(metric(jnp.zeros_like(REFERENCE), REFERENCE), 1.0, rtol=1e-6)
+
+
+def test_vrmse_by_hand():
+    """Two channels: errors of mean square 1 and 4 over variances of 1 and 0.25 give (1 + 4) / 2."""
+    reference = np.array([[1.0, 0.5], [-1.0, -0.5]])
+    estimate = reference + np.array([[1.0, 2.0], [-1.0, 2.0]])
+    np.testing.assert_allclose(metrics.vrmse(estimate, reference), 2.5, rtol=1e-6)
+
+
+def test_vrmse_of_the_mean_and_of_a_constant():
+    """1 for the frame's own mean; a frame without variance divides by 1e-7."""
+    reference = np.random.default_rng(0).standard_normal((6, 4, 1)) + 3
+    np.testing.assert_allclose(metrics.vrmse(np.full_like(reference, reference.mean()), reference), 1.0, rtol=1e-5)
+    constant = np.full((4, 1), 2.0)
+    np.testing.assert_allclose(metrics.vrmse(constant + 0.5, constant), 0.5 / np.sqrt(1e-7), rtol=1e-5)
+
+
+def test_crps_by_hand():
+    """Members 0 and 2 around 1: mean distance 1 less half the distance 2 of the only pair is 0; around 5, 4 - 1."""
+    members = np.array([[[0.0]], [[2.0]]])
+    np.testing.assert_allclose(metrics.fair_crps(members, np.array([[1.0]])), 0.0, atol=1e-7)
+    np.testing.assert_allclose(metrics.fair_crps(members, np.array([[5.0]])), 3.0, rtol=1e-6)
+
+
+def test_crps_of_many_points():
+    """More points than are compared at once, and not a multiple: the definition in float64 all the same."""
+    members, reference = ensemble(6, (2111, 2))
+    x, y = members.reshape(6, -1).astype(np.float64), reference.ravel().astype(np.float64)
+    pairs = np.abs(x[:, None] - x[None]).sum((0, 1)) / (2 * 6 * 5)
+    expected = (np.abs(x - y).mean(0) - pairs).mean()
+    np.testing.assert_allclose(metrics.fair_crps(members, reference), expected, rtol=1e-5)
+
+
+def test_crps_is_fair():
+    """Whatever the size of the ensemble, the mean is the CRPS of the distribution it is drawn from, in closed form.
+
+    8,000 points: a standard error of .006 at most.
+    """
+    expected = scoringrules.crps_normal(0.3, 0.0, 1.0)
+    for num_members in (2, 5, 30):
+        members, _ = ensemble(num_members, (8000, 1), seed=num_members)
+        found = metrics.fair_crps(members, np.full((8000, 1), 0.3, np.float32))
+        np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_energy_score_against_the_library():
+    """The library's fair energy score of the raveled field, over the root of the number of values."""
+    members, reference = ensemble()
+    flat = members.reshape(len(members), -1)
+    expected = scoringrules.es_ensemble(reference.ravel(), flat, estimator="fair") / np.sqrt(reference.size)
+    np.testing.assert_allclose(metrics.fair_energy_score(members, reference), expected, rtol=1e-5)
+
+
+def test_energy_score_of_close_members():
+    """Members a thousand times closer to each other than their size: round-off is that of the differences."""
+    members, reference = ensemble()
+    members, reference = 1 + 1e-3 * members, 1 + 1e-3 * reference
+    flat = members.reshape(len(members), -1).astype(np.float64)
+    expected = scoringrules.es_ensemble(reference.ravel().astype(np.float64), flat, estimator="fair")
+    np.testing.assert_allclose(
+        metrics.fair_energy_score(members, reference), expected / np.sqrt(reference.size), rtol=1e-4
+    )
+
+
+def test_scores_of_one_member():
+    """Without uncertainty the CRPS is the absolute and the energy score the root mean square error."""
+    members = np.array([[[1.0], [2.0]]])
+    reference = np.array([[4.0], [6.0]])
+    np.testing.assert_allclose(metrics.fair_crps(members, reference), 3.5, rtol=1e-6)
+    np.testing.assert_allclose(metrics.fair_energy_score(members, reference), np.sqrt(12.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("reference", "position"),
+    [(2.0, 2 / 4), (1.5, 1.5 / 4), (3.0, 2.25 / 4), (6.0, 3 / 4), (0.9, 0.0), (1.0, 0.0), (6.1, 1.0)],
+)
+def test_quantile_position(reference, position):
+    """Members 1, 2, 6 are the quantiles of 1/4, 2/4, 3/4, with straight lines between; outside of them 0 and 1."""
+    members = np.array([6.0, 1.0, 2.0])[:, None, None]
+    np.testing.assert_allclose(metrics.quantile_position(members, np.array([[reference]])), position, atol=1e-7)
+
+
+def test_quantile_position_is_uniform():
+    """The reference being one more draw, each level's share below is that level, within four standard errors."""
+    members, reference = ensemble(39, (20000, 1))
+    position = np.asarray(metrics.quantile_position(members, reference))
+    for level in (0.025, 0.1, 0.5, 0.9, 0.975):
+        share = np.mean(position < level)
+        assert abs(share - level) < 4 * np.sqrt(level * (1 - level) / 20000), (level, share)
+
+
+def test_spread_and_skill_by_hand():
+    """Members 0, 2, 4: variance 4, times 4/3; their mean is 2, and 5 is 3 away."""
+    spread, skill = metrics.spread_and_skill(np.array([0.0, 2.0, 4.0])[:, None, None], np.array([[5.0]]))
+    np.testing.assert_allclose((spread, skill), (16 / 3, 9.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_members", [2, 5])
+def test_spread_equals_skill(num_members):
+    """The reference being one more draw, both have the same mean, in small ensembles too: 50,000 points, 3 %."""
+    spread, skill = metrics.spread_and_skill(*ensemble(num_members, (50000, 1), seed=3))
+    np.testing.assert_allclose(spread / skill, 1.0, atol=0.03)
+    # Without the factor of (M + 1) / M it would be missed by far more.
+    assert abs(spread * num_members / (num_members + 1) / skill - 1) > 0.1
+
+
+def test_first_above():
+    """The first value above, an infinite or undefined one too; equal to the threshold is not above; none is the end."""
+    assert metrics.first_above(np.array([0.1, 0.2, 0.3]), 0.2) == 2
+    assert metrics.first_above(np.array([0.3, 0.1]), 0.2) == 0
+    assert metrics.first_above(np.array([0.1, np.nan, 0.3]), 0.2) == 1
+    assert metrics.first_above(np.array([0.1, np.inf]), 0.2) == 1
+    assert metrics.first_above(np.array([0.1, 0.2]), 0.2) == 2
+
+
+def test_quantiles_of_a_normal_ensemble():
+    """The ensemble's own quantiles: the position of a normal's quantile is its probability; 4,000 members."""
+    members = np.random.default_rng(1).standard_normal((4000, 1, 1)).astype(np.float32)
+    for probability in (0.1, 0.5, 0.8):
+        found = metrics.quantile_position(members, np.full((1, 1), stats.norm.ppf(probability), np.float32))
+        np.testing.assert_allclose(found, probability, atol=0.03)

@@ -11,17 +11,31 @@ from msvi.errors import InputError
 from msvi.results import (
     draw_sweeps,
     insert_table,
+    load_baselines,
+    load_ensembles,
     load_results,
     main,
-    markdown_table,
-    summary_table,
     sweep_figure,
     text_table,
     update_readme,
 )
+from msvi.tables import (
+    Table,
+    baselines_table,
+    calibration_table,
+    cost_table,
+    horizon_table,
+    markdown,
+    results_table,
+    settings_table,
+    summary_table,
+    time_until,
+)
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-SUMMARY = "<!-- summary: begin -->\n<!-- summary: end -->\n"
+OTHER_MARKS = "".join(
+    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in ("summary", "baselines", "calibration")
+)
 
 
 def summary(*values):
@@ -47,9 +61,14 @@ def make_result(**changes):
     return copy.deepcopy(RESULT) | changes
 
 
-def rows(table):
-    """Cells of each row below the head."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+def make_baseline(name="dmd", case="kdv_1d", **changes):
+    test = {"nrmse": summary(0.17, 0.165, 0.01, 0.165), "rel_l2": summary(0.16, 0.15, 0.01, 0.15)}
+    return {"case": case, "baseline": name, "test": test, "fit_seconds": 2.5} | changes
+
+
+def named(table):
+    """Rows below the head, each as column -> cell."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def write(directory, result):
@@ -58,31 +77,57 @@ def write(directory, result):
     path.write_text(json.dumps(result))
 
 
+def test_markdown():
+    """Head, rule and rows have the same number of cells; one column stands out."""
+    table = Table(["a", "b"], [["1", "2"], ["", "x"]], strong="b")
+    assert markdown(table).splitlines() == ["| a | b |", "|---|---|", "| 1 | **2** |", "|  | **x** |"]
+    assert table.without("a") == Table(["b"], [["2"], ["x"]], "b")
+
+
 def test_row():
     """Every number of a result stands in its row, the published value of that case and dimension beside it."""
-    (cells,) = rows(markdown_table([make_result()]))
-    text = " ".join(cells)
-    for part in ("burgers_1d", "30,000", "1.5 min", "0.0287", "0.0312 ± 0.0044", "0.0356"):
-        assert part in text
-    for part in ("0.0266", "0.0211", "0.0109", "0.011"):
-        assert part in cells
-    head = markdown_table([]).splitlines()
-    assert len(head) == 2 and head[0].count("|") == head[1].count("|") == len(cells) + 1
+    (row,) = named(results_table([make_result()]))
+    assert row == {
+        "case": "burgers_1d",
+        "micro_dim": "5",
+        "seeds": "0",
+        "steps": "30,000",
+        "training": "1.5 min",
+        "NRMSE median": "0.0287",
+        "mean ± sd": "0.0312 ± 0.0044",
+        "worst": "0.0356",
+        "against truth": "0.0266",
+        "reconstruction": "0.0211",
+        "noise floor": "0.0109",
+        "published": "0.011",
+    }
+    assert results_table([]).rows == []
+
+
+def test_seeds_share_a_row():
+    """Their medians, and what differs, side by side; the largest of all errors; means of the rest."""
+    second = make_result(seed=1, steps=8000)
+    second["test"]["nrmse"] = summary(0.0314, 0.03, 0.0046, 0.03, 0.05)
+    first, other = named(results_table([make_result(), second, make_result(micro_dim=7)]))
+    assert (first["seeds"], first["steps"], first["training"]) == ("0 / 1", "30,000 / 8,000", "1.5 min")
+    assert first["NRMSE median"] == "0.0287 / 0.0300"
+    assert (first["mean ± sd"], first["worst"]) == ("0.0313 ± 0.0045", "0.0500")
+    assert (other["micro_dim"], other["published"]) == ("7", "")
 
 
 def test_case_without_published_value():
     """A case that the paper lacks has an empty cell, not another case's number."""
-    (cells,) = rows(markdown_table([make_result(case="cylinder_3d", micro_dim=9)]))
-    assert cells[-1] == ""
+    (row,) = named(results_table([make_result(case="cylinder_3d", micro_dim=9)]))
+    assert row["published"] == ""
 
 
 def test_published_trajectory_has_a_row_of_its_own():
     """And the published number stands there, since it is of that trajectory."""
     test = make_result()["test"] | {"nrmse": summary(0.5, 0.25, 0.0, 0.25)}
-    first, second = rows(markdown_table([make_result(case="cylinder_2d", micro_dim=5, published_test=test)]))
-    assert (first[0], first[-1]) == ("cylinder_2d (our simulation)", "")
-    assert (second[0], second[-1]) == ("cylinder_2d (our simulation), from t = 14.01", "0.049")
-    assert "**0.2500**" in second and first[1:5] == second[1:5]
+    first, second = named(results_table([make_result(case="cylinder_2d", micro_dim=5, published_test=test)]))
+    assert (first["case"], first["published"]) == ("cylinder_2d (our simulation)", "")
+    assert (second["case"], second["published"]) == ("cylinder_2d (our simulation), from t = 14.01", "0.049")
+    assert second["NRMSE median"] == "0.2500" and first["steps"] == second["steps"]
 
 
 def test_diverged_run():
@@ -90,8 +135,114 @@ def test_diverged_run():
     result = make_result()
     for name in ("nrmse", "nrmse_clean"):
         result["test"][name] = summary(None, None, None, 0.1, None)
-    (cells,) = rows(markdown_table([result]))
-    assert "diverged" in " ".join(cells) and "None" not in " ".join(cells) and "0.0211" in cells
+    (row,) = named(results_table([result]))
+    assert row["NRMSE median"] == row["worst"] == row["against truth"] == "diverged"
+    assert row["mean ± sd"] == "diverged ± diverged" and row["reconstruction"] == "0.0211"
+
+
+def test_baselines():
+    """Baselines beside the closure and the largest micro_dim, means over seeds, and the published errors below."""
+    results = [make_result(case="kdv_1d", micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (2, 0), (5, 0), (5, 1))]
+    for result, value in zip(results, (0.3, 0.1, 0.02, 0.04), strict=True):
+        result["test"]["rel_l2"] = summary(value, 9.0, 9.0, 9.0)
+    diverged = make_baseline("sindy")
+    diverged["test"]["nrmse"]["median"] = None
+    nrmse, rel_l2, published = named(baselines_table(results, [make_baseline(), diverged]))
+    assert list(nrmse)[2:] == [
+        "persistence",
+        "training mean",
+        "coarse simulation",
+        "DMD",
+        "POD-SINDy",
+        "closure (micro_dim 0)",
+        "micro_dim 5",
+    ]
+    assert list(nrmse.values())[1:] == ["NRMSE, median", "—", "—", "—", "0.1650", "diverged", "0.0287", "0.0287"]
+    assert list(rel_l2.values())[1:] == ["rel. L2, mean", "—", "—", "—", "0.1600", "0.1600", "0.3000", "0.0300"]
+    assert list(published.values())[1:] == ["rel. L2, published", "—", "—", "0.523", "0.163", "0.057", "0.324", "0.042"]
+    for result in results:
+        result["test"]["crps"] = summary(0.000123456, 9.0, 9.0, 9.0)
+    (crps,) = [row for row in named(baselines_table(results, [])) if row["score"] == "CRPS, mean"]
+    assert (crps["DMD"], crps["micro_dim 5"]) == ("—", "0.000123")
+
+
+def test_only_the_closure_and_a_case_without_published_baselines():
+    """No column twice, no row that nobody has a number for."""
+    table = baselines_table([make_result(micro_dim=0)], [])
+    assert table.columns[-1] == "closure (micro_dim 0)" and "micro_dim 5" not in table.columns
+    assert [row["score"] for row in named(table)] == ["NRMSE, median"]
+
+
+def scored(seed, times, **calibration):
+    """A result with the keys that later versions write."""
+    result = make_result(seed=seed)
+    result["test"] |= {"crps": summary(0.001, 9.0, 9.0), "spread_skill": summary(9.0, 0.8 + seed / 10, 9.0)}
+    result["calibration"] = calibration
+    result["lead_time"] = {"t": [0.0, 0.5, 2.0]}
+    result["horizon"] = {"0.1": {"median": None, "censored": times.count(None), "per_trajectory": times}}
+    return result
+
+
+def test_calibration():
+    """Means over the seeds; older results and what they lack are left out."""
+    results = [
+        scored(0, [None, 0.5], spread_skill=0.7, spread_skill_clean=0.5, coverage_90=0.8),
+        scored(1, [None, 1.5], spread_skill=0.9, spread_skill_clean=None, coverage_90=0.9),
+        make_result(seed=2),
+    ]
+    ensemble = scored(9, [None, None], spread_skill=0.99) | {"seeds": [0, 1]}
+    row, together = named(calibration_table(results, [ensemble]))
+    assert (together["micro_dim"], together["pooled"], together["90 % coverage"]) == ("5, seeds 0 + 1", "0.99", "—")
+    assert together["rel. L2 above 0.1 after"] == "> 2 (2 of 2 never)"
+    assert row == {
+        "case": "burgers_1d",
+        "micro_dim": "5",
+        "CRPS": "0.00100",
+        "energy score": "—",
+        "spread-skill median": "0.85",
+        "pooled": "0.80",
+        "pooled, against truth": "diverged",
+        "90 % coverage": "85.0 %",
+        "macroscale variance": "—",
+        "rel. L2 above 0.1 after": "> 2 (2 of 4 never)",
+    }
+    assert calibration_table([make_result()], []).rows == []
+
+
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        ([0.25, 0.5, 0.125], "0.25"),
+        ([None, 0.25, 0.5], "0.5 (1 of 3 never)"),
+        ([None, None, 0.5], "> 2 (2 of 3 never)"),
+        ([None, 0.5], "> 2 (1 of 2 never)"),
+    ],
+)
+def test_censored_times(times, text):
+    """What never happens counts as later than the end."""
+    assert time_until([scored(0, times)], "0.1") == text
+    assert time_until([scored(0, times), make_result()], "0.1") == text
+    assert time_until([scored(0, times)], "0.2") == "—"
+
+
+def test_horizon_and_cost():
+    """A row per model and per run, baselines first; what a file lacks is an empty cell."""
+    run = scored(0, [0.25])
+    run["cost"] = {"num_parameters": 12345, "train_drift_evaluations": 6400000, "forecast_seconds": 1.2345}
+    run["cost"] |= {"train_peak_memory_gib": None, "peak_memory_gib": 1.5}
+    baseline = make_baseline("coarse", horizon={"0.1": {"per_trajectory": [None]}}, lead_time={"t": [0, 1]})
+    baseline |= {"settings": {"cells": 20, "scheme": "upwind"}}
+    assert horizon_table([run], [baseline, make_baseline()]).rows == [
+        ["coarse simulation", "> 1 (1 of 1 never)"],
+        ["micro_dim 5", "0.25"],
+    ]
+    first, second = cost_table([run], [baseline]).rows
+    assert first == ["coarse simulation", "", "", "", "2.5 s", "", "", "", "", ""]
+    assert second == ["micro_dim 5", "0", "12,345", "30,000", "90.0 s", "6,400,000", "", "1.23 s", "", "1.50 GiB"]
+    assert settings_table([baseline, make_baseline()]).rows == [
+        ["coarse simulation", 'cells 20, scheme "upwind"'],
+        ["DMD", "none"],
+    ]
 
 
 def test_order(tmp_path):
@@ -103,6 +254,39 @@ def test_order(tmp_path):
     found = [(r["case"], r["micro_dim"], r["seed"]) for r in load_results(str(tmp_path))]
     assert found == [("burgers_1d", 2, 0), ("burgers_1d", 2, 1), ("burgers_1d", 10, 0), ("kdv_1d", 0, 0)]
     assert load_results(str(tmp_path / "nowhere")) == []
+
+
+def test_baselines_in_their_order(tmp_path):
+    """As the tables list them, not by name; runs are not among them."""
+    write(tmp_path, make_result(case="kdv_1d"))
+    for case, name in (("kdv_1d", "coarse"), ("kdv_1d", "persistence"), ("burgers_1d", "sindy")):
+        (tmp_path / case).mkdir(exist_ok=True)
+        (tmp_path / case / f"baseline_{name}.json").write_text(json.dumps(make_baseline(name, case)))
+    found = [(b["case"], b["baseline"]) for b in load_baselines(str(tmp_path))]
+    assert found == [("burgers_1d", "sindy"), ("kdv_1d", "persistence"), ("kdv_1d", "coarse")]
+    (tmp_path / "kdv_1d" / "baseline_x.json").write_text(json.dumps(make_baseline("x")))
+    with pytest.raises(InputError, match="Baselines are persistence.*got a result of 'x'"):
+        load_baselines(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"case": "kd', "must hold JSON"),
+        ("[1]", "JSON object, got a list"),
+        ("{}", "lacks case, micro_dim, seed, steps, train_seconds, test, test.nrmse"),
+        (json.dumps(RESULT | {"test": RESULT["test"] | {"crps": 3}}), "mean, median, per_trajectory, std of test.crps"),
+        (json.dumps(RESULT | {"test": 1}), "lacks test.nrmse"),
+    ],
+)
+def test_damaged_file_is_named(tmp_path, text, message):
+    """In one sentence, with what is wrong."""
+    path = tmp_path / "kdv_1d" / "d5_s0.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_results(str(tmp_path))
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
 def test_insert():
@@ -126,16 +310,14 @@ def test_summary():
     first, second, diverged = make_result(seed=0), make_result(seed=1), make_result(case="kdv_1d", micro_dim=7)
     second["test"]["nrmse"]["median"] = 0.0313
     diverged["test"]["nrmse"]["median"] = None
-    lines = summary_table([first, second, diverged]).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0][2:] == [f"micro_dim {dim}" for dim in (0, 1, 2, 3, 4, 5, 7)]
-    assert cells[2:] == [
+    table = summary_table([first, second, diverged])
+    assert table.columns[2:] == [f"micro_dim {dim}" for dim in (0, 1, 2, 3, 4, 5, 7)]
+    assert table.rows == [
         ["burgers_1d", "ours", "—", "—", "—", "—", "—", "0.0300", "—"],
         ["burgers_1d", "published", "0.105", "0.024", "0.021", "0.028", "0.028", "0.011", "—"],
         ["kdv_1d", "ours", "—", "—", "—", "—", "—", "—", "diverged"],
         ["kdv_1d", "published", "0.317", "0.139", "0.057", "0.064", "0.132", "0.058", "—"],
     ]
-    assert {line.count("|") for line in lines} == {10}
 
 
 def test_text_table():
@@ -162,28 +344,43 @@ def test_figures(tmp_path):
     assert [path.name for path in tmp_path.rglob("*.png")] == ["sweep.png"]
 
 
-def test_command(tmp_path, monkeypatch):
+def test_command(tmp_path, monkeypatch, capsys):
     """`--check` fails and writes nothing while a table is old; without it all is written, and then passes."""
     results, readme, figures = tmp_path / "results", tmp_path / "README.md", tmp_path / "figures"
-    found = [make_result(micro_dim=0), make_result()]
+    ensembles = [scored(0, [0.5]) | {"seeds": [0, 1]}]
+    found, baselines = [make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9)], [make_baseline(case="burgers_1d")]
     for result in found:
         write(results, result)
-    old = f"# Title\n{SUMMARY}{BEGIN}\n{END}\n"
+    (results / "burgers_1d" / "baseline_dmd.json").write_text(json.dumps(baselines[0]))
+    (results / "burgers_1d" / "ensemble_d5_s0-1.json").write_text(json.dumps(ensembles[0]))
+    old = f"# Title\n{OTHER_MARKS}{BEGIN}\n{END}\n"
     readme.write_text(old)
     arguments = ["results", f"--results={results}", f"--readme={readme}", f"--figures={figures}"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 1 and readme.read_text() == old and not figures.exists()
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main() == 0 and readme.read_text() == update_readme(old, found)
-    assert markdown_table(found) in readme.read_text() and summary_table(found) in readme.read_text()
+    assert main() == 0 and readme.read_text() == update_readme(old, found, baselines, ensembles)
+    tables = (
+        summary_table(found),
+        baselines_table(found, baselines),
+        calibration_table(found, ensembles),
+        results_table(found),
+    )
+    for table in tables:
+        assert table.rows and markdown(table) in readme.read_text()
     assert (figures / "burgers_1d" / "sweep.png").is_file()
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 0
+    (results / "burgers_1d" / "d9_s9.json").write_text("{")
+    capsys.readouterr()
+    assert main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {results / 'burgers_1d' / 'd9_s9.json'}")
 
 
 def test_readme_is_up_to_date():
     """The README shows the result files of this repository; `python -m msvi.results` rewrites it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    results = load_results(str(ROOT / "results"))
-    assert results
-    assert update_readme(readme, results) == readme
+    found = [load(str(ROOT / "results")) for load in (load_results, load_baselines, load_ensembles)]
+    assert found[0]
+    assert update_readme(readme, *found) == readme

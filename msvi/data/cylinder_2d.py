@@ -120,13 +120,21 @@ class Cylinder2D(Equation):
         rows = self.num_rows * self.refinement
         return 8 * rows, rows
 
-    def solve(self) -> Flow:
-        """Simulates in float64, on the CPU everywhere: the numbers are not to depend on the device."""
+    def solve(self, u0: np.ndarray | None = None) -> Flow:
+        """Simulates in float64, on the CPU everywhere: the numbers are not to depend on the device.
+
+        Args:
+          u0: velocity at the stored points to start from, `(*grid, 2)`; the channel behind them continues their last
+            column. The flow of `t = 0` if None.
+        """
         frames = np.empty((self.num_frames, *self.grid, 2), np.float32)
         history = np.full((self.num_frames, 3), np.nan)
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             system = _build_system(self.cells, self.cell, self.dt, self.viscosity, self.radius)
-            state = _initial_state(system, self.disturbance)
+            if u0 is None:
+                state = _initial_state(system, self.disturbance)
+            else:
+                state = _state_from(system, u0, self.coordinates)
             frames[0] = _sample(state.velocity, self.refinement)
             history[0, 0] = jnp.abs(_divergence(state.velocity, self.cell)).max()
             for i in range(1, self.num_frames):
@@ -284,9 +292,32 @@ def _initial_state(system: _System, disturbance: float) -> _State:
         jnp.asarray(1 + np.diff(stream[1:], axis=1) / system.cell),
         jnp.asarray(-np.diff(stream[:, :-1], axis=0) / system.cell),
     )
-    # With equal rates at all times the method of Adams and Bashforth starts as the one of Euler.
+    return _without_history(system, velocity)
+
+
+def _state_from(system: _System, u0: np.ndarray, coordinates: tuple[np.ndarray, ...]) -> _State:
+    """The flow that is `u0`, `(*grid, 2)`, at the points of `coordinates`: linear between them, constant beyond.
+
+    The body holds it, and what divergence that leaves is projected out.
+    """
+    nx, ny = system.pivots.shape
+    x, y = (np.arange(n) * system.cell - 0.5 for n in (nx, ny))
+    half = system.cell / 2
+    faces = ((x + system.cell, y + half), (x + half, y))
+    trial = []
+    for values, places, body in zip(np.moveaxis(np.asarray(u0, np.float64), -1, 0), faces, system.bodies, strict=True):
+        values = np.stack([np.interp(places[0], coordinates[0], row) for row in values.T], axis=1)
+        values = np.stack([np.interp(places[1], coordinates[1], column) for column in values])
+        trial.append(_hold(body, jnp.asarray(values))[0])
+    trial = _Velocity(trial[0], trial[1].at[:, 0].set(0.0))  # the lower wall
+    correction = _gradient(_solve_poisson(system, _divergence(trial, system.cell)), system.cell)
+    return _without_history(system, _Velocity(*(u - slope for u, slope in zip(trial, correction, strict=True))))
+
+
+def _without_history(system: _System, velocity: _Velocity) -> _State:
+    """A state with a velocity but no history: equal rates start the method of Adams and Bashforth as that of Euler."""
     rate = _rate(velocity, system.cell, system.viscosity)
-    return _State(velocity, jnp.zeros((nx, ny)), rate, rate)
+    return _State(velocity, jnp.zeros(system.pivots.shape), rate, rate)
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "refinement"))

@@ -20,6 +20,7 @@ from msvi.errors import InputError
 from msvi.forecast import forecast_field, reconstruct
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
+from msvi.provenance import peak_memory_gib
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk
 from msvi.training.warm_start import warm_start
 from msvi.training.workdir import Workdir
@@ -85,7 +86,7 @@ def _optimize(
             if step % config.train.eval_every == 0 or step == config.train.steps:
                 entry |= validate(state)
                 elapsed = time.monotonic() - began
-                record = entry | {"train_seconds": seconds + elapsed}
+                record = entry | {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
                 # Best before latest: a run killed in between redoes this step and finds its best in place.
                 if entry["val_nrmse"] < best:
                     best = entry["val_nrmse"]

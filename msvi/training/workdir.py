@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any, NamedTuple
 
 from msvi.config import Config, differences, load_json, to_dict
@@ -95,9 +96,11 @@ class Workdir(NamedTuple):
 
 
 def write_json(path: str, values: dict[str, Any]) -> None:
-    """Writes strict JSON (no NaN), creating the folder."""
+    """Writes strict JSON (no NaN), lists of numbers on one line, creating the folder."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    replace_file(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(values, indent=1, allow_nan=False)
+    text = re.sub(r"\[\n([-+\w.,\s]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    replace_file(path, text + "\n")
 
 
 def replace_file(path: str, text: str) -> None:

@@ -1,0 +1,90 @@
+"""What baselines share: the fitted baseline, the choice on validation trajectories, and frame times."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from msvi.errors import InputError
+
+
+class Baseline(NamedTuple):
+    """A fitted baseline.
+
+    Attributes:
+      forecast: `(t, u0) -> u`, with frame times `(time,)`, the observed frame at `t[0]`, `(*grid, channel)`, and the
+        field `(time, *grid, channel)` in float32, whose frame 0 is the baseline's own version of `u0`. A forecast that
+        diverges is not finite.
+      settings: plain JSON data: what was chosen on the validation trajectories, and the alternatives with their errors.
+    """
+
+    forecast: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    settings: dict[str, Any]
+
+
+def select(
+    candidates: list[dict[str, Any]], error: Callable[[dict[str, Any]], float]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The candidate with the lowest validation error, and the settings that report it beside the alternatives.
+
+    An error that is not finite loses against every other, and is reported as None.
+
+    Args:
+      candidates: at least one, each plain JSON data; of equal ones the first is taken.
+      error: mean NRMSE over the validation trajectories.
+    """
+    errors = [float(error(candidate)) for candidate in candidates]
+    best = int(np.argmin([e if np.isfinite(e) else np.inf for e in errors]))
+    table = [
+        candidate | {"val_nrmse": e if np.isfinite(e) else None}
+        for candidate, e in zip(candidates, errors, strict=True)
+    ]
+    return candidates[best], {"chosen": table[best], "candidates": table}
+
+
+def nrmse(estimate: np.ndarray, reference: np.ndarray) -> float:
+    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)` in float64, as `msvi.metrics.nrmse`.
+
+    Args:
+      estimate, reference: `(time, *grid, channel)`.
+    """
+    shape = (len(reference), -1)
+    reference = np.asarray(reference, np.float64).reshape(shape)
+    with np.errstate(all="ignore"):  # of a forecast that diverged
+        error = ((np.asarray(estimate, np.float64).reshape(shape) - reference) ** 2).sum(axis=1)
+    return float(np.sqrt(np.mean(error / (reference**2).sum(axis=1))))
+
+
+def frame_spacing(t: np.ndarray) -> float:
+    """Time between two frames of the training trajectories.
+
+    Args:
+      t: frame times, `(trajectory, time)`.
+
+    Raises:
+      InputError: it is not the same everywhere.
+    """
+    steps = np.diff(np.asarray(t, np.float64), axis=1)
+    if not np.allclose(steps, steps.mean(), rtol=1e-3):
+        raise InputError(
+            f"This baseline needs equally spaced frames, got steps from {steps.min():.6g} to {steps.max():.6g}; "
+            "interpolate the trajectories to equal steps."
+        )
+    return float(steps.mean())
+
+
+def frame_numbers(t: np.ndarray, spacing: float) -> np.ndarray:
+    """Number of each frame, counted from `t[0]` in steps of `spacing`, `(time,)`.
+
+    Raises:
+      InputError: a time that lies between two frames.
+    """
+    exact = (np.asarray(t, np.float64) - t[0]) / spacing
+    numbers = np.round(exact).astype(int)
+    # Times of float32 are off by some 1e-6 of the time since t = 0.
+    if np.abs(exact - numbers).max() > 0.05:
+        raise InputError(
+            f"`t` must be spaced by whole multiples of {spacing:.6g}, as the training frames are, got steps from "
+            f"{np.diff(t).min():.6g} to {np.diff(t).max():.6g}; choose the times of stored frames."
+        )
+    return numbers

@@ -1,0 +1,111 @@
+"""One web page from all result files, which loads nothing: `python -m msvi.report`.
+
+The same files give the same bytes. What a file lacks, being older than the score, is left out with a line that says how
+to get it.
+"""
+
+import argparse
+import glob
+import os
+import sys
+from importlib import resources
+
+from msvi.errors import InputError
+from msvi.report_case import case_section
+from msvi.results import load_baselines, load_ensembles, load_results
+from msvi.tables import Result, Table, baselines_table, results_table, summary_table
+from msvi.webpage import Section, page, table_html
+
+
+def build(results_dir: str, figures_dir: str) -> str:
+    """The page as HTML.
+
+    Args:
+      results_dir: folder of the result files, with `benchmark/`, `validation/` and `sweeps/` if there are any.
+      figures_dir: folder of the pictures and animations, `<case>/<name>`.
+
+    Raises:
+      InputError: there is no result, or a file is damaged.
+    """
+    results, baselines, ensembles = (load(results_dir) for load in (load_results, load_baselines, load_ensembles))
+    if not results:
+        raise InputError(
+            f"`--results` must hold result files such as kdv_1d/d5_s0.json, got {results_dir!r} without any; train and "
+            "evaluate first."
+        )
+    cases = []
+    for case in sorted({r["case"] for r in results}):
+        chosen = [[r for r in found if r["case"] == case] for found in (results, baselines, ensembles)]
+        cases.append(case_section(case, *chosen, results_dir, figures_dir))
+    methods = resources.files("msvi").joinpath("report_methods.html").read_text(encoding="utf-8")
+    sections = [
+        Section("summary", "Summary", _summary(results, baselines)),
+        *cases,
+        Section("sweeps", "Other recipes", _sweeps(results_dir)),
+        Section("methods", "What the scores are", methods),
+        Section("versions", "Versions and hardware", _versions(results, baselines)),
+    ]
+    lead = (
+        "<p>Stochastic multiscale models learned from trajectories: a macroscale state on a coarse mesh and a few "
+        "microscale latents, <code>micro_dim</code>, forecast fields of full resolution with their uncertainty.</p>"
+    )
+    return page("msvi: results", lead, sections)
+
+
+def main() -> int:
+    """Command line; status 2 if there is nothing to report or a file cannot be used."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", default="results", help="folder of the result files")
+    parser.add_argument("--figures", default="figures", help="folder of the pictures and animations")
+    parser.add_argument("--output", default="report.html", help="the page")
+    arguments = parser.parse_args()
+    try:
+        text = build(arguments.results, arguments.figures)
+        with open(arguments.output + ".tmp", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(arguments.output + ".tmp", arguments.output)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{arguments.output}: {len(text.encode()) / 1e6:.1f} MB")
+    return 0
+
+
+def _summary(results: list[Result], baselines: list[Result]) -> str:
+    cases = {r["case"] for r in results}
+    text = (
+        f"<p>{len(results)} runs of {len(cases)} {'case' if len(cases) == 1 else 'cases'}. Every number is over test "
+        "trajectories that neither training nor the choice of the checkpoint has seen; published ones are of Ilersich "
+        "and Nair, NRMSE of one seed on one test trajectory, relative L2 errors on five.</p>"
+    )
+    return (
+        text
+        + table_html(summary_table(results), "NRMSE, median over the test trajectories, mean over seeds")
+        + table_html(baselines_table(results, baselines), "Beside other methods, over the same test trajectories")
+    )
+
+
+def _sweeps(results_dir: str) -> str:
+    """Tables of the runs with other fields changed, a folder each."""
+    text = ""
+    for folder in sorted(glob.glob(os.path.join(results_dir, "sweeps", "*"))):
+        text += table_html(results_table(load_results(folder)), f"Runs of sweeps/{os.path.basename(folder)}")
+    introduction = (
+        "<p>Runs with other fields changed than <code>micro_dim</code> and seed; <code>staged</code> ones start from "
+        "the weights of the one with the next smaller <code>micro_dim</code>.</p>\n"
+    )
+    return introduction + text if text else ""
+
+
+def _versions(results: list[Result], baselines: list[Result]) -> str:
+    """What the numbers depend on, side by side where files differ."""
+    found: dict[str, dict[str, None]] = {}
+    for r in results + baselines:
+        for name, version in r.get("versions", {}).items():
+            found.setdefault(name, {})[version] = None
+    table = Table(["package", "version"], [[name, " / ".join(versions)] for name, versions in sorted(found.items())])
+    return table_html(table, "Versions and device that the result files were computed with")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
