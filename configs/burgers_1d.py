@@ -3,6 +3,7 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
+from msvi.inference.elbo import InferenceConfig
 from msvi.model.multiscale import ModelConfig
 from msvi.recipes import make_variant
 from msvi.training.state import TrainConfig
@@ -16,6 +17,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     recipe = Config(
         case="burgers_1d",
         model=ModelConfig(micro_frame="moving"),
+        inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
     )
     smoke = {

@@ -5,6 +5,7 @@ import ml_collections
 from msvi.config import Config, to_dict
 from msvi.data.dataset import DataConfig
 from msvi.data.kdv_1d import KortewegDeVries1D
+from msvi.inference.elbo import InferenceConfig
 from msvi.model.multiscale import ModelConfig
 from msvi.recipes import make_variant
 from msvi.training.state import TrainConfig
@@ -19,6 +20,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         case="kdv_1d",
         data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
         model=ModelConfig(n_sigma=2, micro_frame="moving"),
+        inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
     )
     smoke = {

@@ -206,7 +206,8 @@ def test_baseline(smoke_config, dataset, programs, tmp_path):
     """Persistence, scored like a run: errors against the first frame held, the CRPS its mean absolute error."""
     returned = evaluate_baseline("persistence", smoke_config, str(tmp_path))
     result = read_strict(tmp_path / "burgers_1d" / "baseline_persistence.json")
-    assert result == returned.result and returned.paths == [str(tmp_path / "burgers_1d" / "baseline_persistence.json")]
+    assert result == json.loads(json.dumps(returned.result))
+    assert returned.paths == [str(tmp_path / "burgers_1d" / "baseline_persistence.json")]
     assert (result["case"], result["baseline"], result["data"]["test"]) == ("burgers_1d", "persistence", 2)
     assert from_dict(result["config"]) == smoke_config
     u, u_true = dataset.test.u[1], dataset.test.u_true[1]
@@ -344,7 +345,7 @@ def test_ensemble_of_runs(smoke_run, second_run, result, dataset, programs, tmp_
     returned = evaluate_ensemble([smoke_run.path, second_run], str(tmp_path / "results"))
     path = tmp_path / "results" / "burgers_1d" / "ensemble_d2_s0-1.json"
     found = read_strict(path)
-    assert found == returned.result and returned.paths == [str(path)]
+    assert found == json.loads(json.dumps(returned.result)) and returned.paths == [str(path)]
     assert (found["seeds"], found["steps"], found["micro_dim"]) == ([0, 1], [40, 40], 2)
     assert list(found["test"]) == METRICS and len(found["calibration"]["coverage"]) == 19
     model = build_model(smoke_run.config, dataset)
