@@ -82,7 +82,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     paths += _publish(shared, result, config)
     errors = {"forecast": scores.frames.rel_l2, "reconstruction": scores.reconstruction}
     errors |= {"noise floor": scores.noise_floor}
-    paths += draw_figures(figures_dir, model, params, dataset, config, errors, run.read_history())
+    paths += draw_figures(figures_dir, model, params, dataset, config, result, errors, run.read_history())
     return Evaluation(result, paths)
 
 

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi import plotting, plotting_2d
+from msvi import plotting, plotting_2d, plotting_scores
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.forecast import decode_ensemble, decode_ensemble_parts, forecast_latents
@@ -25,13 +26,15 @@ def draw_figures(
     params: Params,
     dataset: Dataset,
     config: Config,
+    result: Mapping[str, Any],
     errors: Mapping[str, np.ndarray],
     history: list[dict[str, float]],
 ) -> list[str]:
-    """Draws the first test trajectory's forecast, the errors of all, the filter and the training.
+    """Draws the first test trajectory's forecast, errors, calibration and spectra of all, the filter and the training.
 
     Args:
       directory: that the files go to.
+      result: of the evaluation, with its calibration and spectra.
       errors: label -> relative errors of the test trajectories, `(trajectory, scored frame)`.
       history: of the training.
 
@@ -79,6 +82,11 @@ def draw_figures(
         colors=[plotting.MACRO] + [plotting.MICRO] * config.model.micro_dim,
     )
     files["error.png"] = plotting.error_over_time(lead[:: config.forecast.stride], errors)
+    calibration = result["calibration"]
+    coverage = {"forecast": np.array(calibration["coverage"], float)}
+    files["reliability.png"] = plotting_scores.reliability_diagram(calibration["levels"], coverage)
+    power = {name.replace("macro", "macroscale part"): np.array(p, float) for name, p in result["spectra"].items()}
+    files["spectra.png"] = plotting_scores.spectra(power.pop("wavenumber"), power)
     kernels = np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel())
     kernel = plotting.kernel_1d if one_axis else plotting_2d.kernel_2d
     files["kernel.png"] = kernel(*kernels, config.model.coarsening)

@@ -155,7 +155,8 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
 def test_figures(evaluated):
     """Every figure printed is there, a PNG of a size to be looked at and not blank."""
     figures = [pathlib.Path(line) for line in evaluated.process.stdout.splitlines() if line.endswith(".png")]
-    assert {"forecast", "space_time", "error", "latents", "kernel", "training"} <= {path.stem for path in figures}
+    names = {"forecast", "space_time", "error", "latents", "kernel", "training", "reliability", "spectra"}
+    assert names <= {path.stem for path in figures}
     assert sorted(figures) == sorted((evaluated.path / "figures").iterdir())
     for path in figures:
         data = path.read_bytes()
