@@ -92,13 +92,19 @@ def test_variants_are_what_they_say(path):
 
 
 def test_defaults():
-    """Both cases on a periodic line move the microscale's frame and shift windows within a cell; Korteweg–de Vries has
-    the paper's noise and filter, and needs fewer steps. Where the field has edges there is nothing to shift around."""
-    periodic = ["model.micro_frame: fixed -> moving", "train.random_shift: 0 -> 49"]
-    assert differences(Config(), read("burgers_1d")) == periodic
+    """Both cases on a periodic line weigh the drift residual more, move the microscale's frame and shift windows within
+    a cell; Korteweg–de Vries has the paper's noise and filter, and needs fewer steps. Where the field has edges there
+    is nothing to shift around."""
+    weight, *periodic = [
+        "inference.drift_weight: 64.0 -> 512.0",
+        "model.micro_frame: fixed -> moving",
+        "train.random_shift: 0 -> 49",
+    ]
+    assert differences(Config(), read("burgers_1d")) == [weight, *periodic]
     assert differences(Config(), read("kdv_1d"), ignore=("data.equation.", "data.cache_dir")) == [
         "case: burgers_1d -> kdv_1d",
         "data.noise_std: 0.001 -> 0.01",
+        weight,
         periodic[0],
         "model.n_sigma: 3 -> 2",
         periodic[1],
