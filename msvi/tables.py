@@ -3,7 +3,6 @@
 A score that a result file lacks, being older than the score, is `MISSING`; one that is not finite is `DIVERGED`.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterable
@@ -189,11 +188,12 @@ def cost_table(results: list[Result], baselines: list[Result]) -> Table:
 
 
 def settings_table(baselines: list[Result]) -> Table:
-    """A row per baseline of one case: what it was fitted with."""
-    table = Table(["model", "settings"], [])
+    """A row per baseline of one case: what was chosen for it, and from how many candidates."""
+    table = Table(["model", "settings", "candidates"], [])
     for b in baselines:
-        settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in b.get("settings", {}).items())
-        table.rows.append([model_name(b["baseline"]), settings or "none"])
+        settings = b.get("settings", {})
+        chosen = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in _rounded(settings.get("chosen", {})))
+        table.rows.append([model_name(b["baseline"]), chosen or "none", str(len(settings.get("candidates", [])) or "")])
     return table
 
 
@@ -226,7 +226,9 @@ def worst(score: dict[str, Any]) -> float | None:
 
 def format_number(value: float | None) -> str:
     """A relative error as the tables show it."""
-    return DIVERGED if value is None else f"{value:.4f}"
+    if value is None:
+        return DIVERGED
+    return f"{value:.1e}" if 0 < value < 5e-5 else f"{value:.4f}"
 
 
 def format_short(value: float | None) -> str:
@@ -242,6 +244,10 @@ def format_ratio(value: float | None) -> str:
 def format_percent(value: float | None) -> str:
     """A share."""
     return DIVERGED if value is None else f"{100 * value:.1f} %"
+
+
+def _rounded(values: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, f"{value:.3g}" if isinstance(value, float) else value) for name, value in values.items())
 
 
 def _select(results: list[Result], case: str, micro_dim: int) -> list[Result]:

@@ -72,7 +72,7 @@ def folders(tmp_path_factory):
     ensemble = full(make_result(case="kdv_1d"), 0.05) | {"seeds": [0, 1]}
     (results / "kdv_1d" / "ensemble_d5_s0-1.json").write_text(json.dumps(ensemble))
     for name in ("coarse", "sindy"):
-        baseline = full(make_baseline(name, settings={"scheme": "<upwind>"}), 0.4)
+        baseline = full(make_baseline(name, settings={"chosen": {"scheme": "<upwind>"}}), 0.4)
         (results / "kdv_1d" / f"baseline_{name}.json").write_text(json.dumps(baseline))
     write(results, make_result(case="burgers_1d", micro_dim=0))
     write(results, make_result(case="burgers_1d"))

@@ -231,7 +231,8 @@ def test_horizon_and_cost():
     run["cost"] = {"num_parameters": 12345, "train_drift_evaluations": 6400000, "forecast_seconds": 1.2345}
     run["cost"] |= {"train_peak_memory_gib": None, "peak_memory_gib": 1.5}
     baseline = make_baseline("coarse", horizon={"0.1": {"per_trajectory": [None]}}, lead_time={"t": [0, 1]})
-    baseline |= {"settings": {"cells": 20, "scheme": "upwind"}}
+    chosen = {"first_frame": 20, "ridge": 0.12345}
+    baseline |= {"settings": {"chosen": chosen, "candidates": [chosen, chosen], "mesh": [20]}}
     assert horizon_table([run], [baseline, make_baseline()]).rows == [
         ["coarse simulation", "> 1 (1 of 1 never)"],
         ["micro_dim 5", "0.25"],
@@ -240,8 +241,8 @@ def test_horizon_and_cost():
     assert first == ["coarse simulation", "", "", "", "2.5 s", "", "", "", "", ""]
     assert second == ["micro_dim 5", "0", "12,345", "30,000", "90.0 s", "6,400,000", "", "1.23 s", "", "1.50 GiB"]
     assert settings_table([baseline, make_baseline()]).rows == [
-        ["coarse simulation", 'cells 20, scheme "upwind"'],
-        ["DMD", "none"],
+        ["coarse simulation", "first frame 20, ridge 0.123", "2"],
+        ["DMD", "none", ""],
     ]
 
 
