@@ -167,7 +167,7 @@ def test_page(folders, text):
 def test_names_are_escaped(text):
     """A value that looks like HTML is shown as it is."""
     assert "<upwind>" not in text and "<cpu>" not in text
-    assert {'scheme "<upwind>"', "<cpu>"} <= set(Reader(text).cells)
+    assert {"scheme <upwind>", "<cpu>"} <= set(Reader(text).cells)
     assert "<b>" not in table_html(Table(["<b>"], [["<b>"]]), "<b>")
 
 
