@@ -13,7 +13,16 @@ from msvi.config import from_dict
 from msvi.evaluation import evaluate
 from msvi.training.loop import train
 
-FIGURES = {"forecast.png", "forecast.gif", "latents.png", "error.png", "kernel.png", "training.png"}
+FIGURES = {
+    "forecast.png",
+    "forecast.gif",
+    "latents.png",
+    "error.png",
+    "kernel.png",
+    "training.png",
+    "reliability.png",
+    "spectra.png",
+}
 
 
 @pytest.fixture(scope="module", params=["burgers_2d", "cylinder_2d"])
