@@ -28,6 +28,9 @@ from msvi.types import Params
 # What a baseline's numbers depend on beside what all do.
 _BASELINE_PACKAGES = {"coarse": ("scipy",), "dmd": ("pydmd", "scipy"), "sindy": ("pysindy", "scikit-learn", "scipy")}
 
+# Runs of an ensemble may differ in these; staged ones start each from a run of its own seed.
+_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", "data.cache_dir")
+
 
 class Evaluation(NamedTuple):
     """The result as written, and the paths of everything written."""
@@ -106,7 +109,7 @@ def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Eval
     config = opened[0][1]
     seeds = [other.seed for _, other in opened]
     for run, other in opened[1:]:
-        changed = differences(config, other, ignore=("seed", "train.steps", "data.cache_dir"))
+        changed = differences(config, other, ignore=_FREE_IN_ENSEMBLE)
         if changed:
             raise InputError(f"Runs of an ensemble must differ in the seed alone, but {run.path} has {changed[0]}.")
     if len(set(seeds)) < len(seeds):
