@@ -13,7 +13,7 @@ from importlib import resources
 from msvi.errors import InputError
 from msvi.report_case import case_section
 from msvi.results import load_baselines, load_ensembles, load_results
-from msvi.tables import Result, Table, baselines_table, results_table, summary_table
+from msvi.tables import Result, Table, baselines_table, calibration_table, results_table, summary_table
 from msvi.webpage import Section, page, table_html
 
 
@@ -89,7 +89,9 @@ def _sweeps(results_dir: str) -> str:
     """Tables of the runs with other fields changed, a folder each."""
     text = ""
     for folder in sorted(glob.glob(os.path.join(results_dir, "sweeps", "*"))):
-        text += table_html(results_table(load_results(folder)), f"Runs of sweeps/{os.path.basename(folder)}")
+        runs, name = load_results(folder), f"sweeps/{os.path.basename(folder)}"
+        text += table_html(results_table(runs), f"Runs of {name}")
+        text += table_html(calibration_table(runs, load_ensembles(folder)), f"{name}: the forecast as a distribution")
     introduction = (
         "<p>Runs with other fields changed than <code>micro_dim</code> and seed; <code>staged</code> ones start from "
         "the weights of the one with the next smaller <code>micro_dim</code>.</p>\n"
