@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from msvi import cli
-from msvi.build import build_elbo, build_model
+from msvi.build import build_elbo, build_model, build_trajectories
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
@@ -70,22 +70,23 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     """One optimiser step inside the training loop, and its parts alone."""
     model = build_model(config, dataset)
     elbo, optimizer = build_elbo(config, model), make_optimizer(config.train)
-    t, u = jnp.asarray(dataset.train.t, jnp.float32), jnp.asarray(dataset.train.u)
+    trajectories = build_trajectories(model, dataset.train)
     state = init_state(elbo, config.train, jax.random.key(0))
     params, batch = state.params, config.train.batch_windows
     steps = config.train.log_every
     chunk = make_train_chunk(elbo, config.inference, config.train)
     length, ndim = config.inference.window, len(model.grid)
-    windows = sample_windows(jax.random.key(1), t.shape, ndim, length, batch)
+    windows = sample_windows(jax.random.key(1), trajectories.num_frames, ndim, length, batch)
     nodes = jnp.linspace(0, length - 1, config.inference.num_nodes).round().astype(int)
-    cut = jax.jit(jax.vmap(lambda u, window: cut_frames(u, window, nodes), (None, 0)))
-    frames, times = cut(u, windows), jax.vmap(lambda window: window_times(t, window, length))(windows)
+    cut = jax.jit(jax.vmap(lambda trajectories, window: cut_frames(trajectories, window, nodes).u, (None, 0)))
+    frames = cut(trajectories, windows)
+    times = jax.vmap(lambda window: window_times(trajectories.t, window, length))(windows)
     z = jnp.zeros((batch, config.inference.num_scored, model.latent_dim))
     zq = jnp.zeros((batch, config.inference.num_quadrature, model.latent_dim))
 
-    def total(params, u):
+    def total(params, trajectories):
         def one(times, window, key):
-            return elbo(params, times, lambda index: cut_frames(u, window, index), key).elbo
+            return elbo(params, times, lambda index: cut_frames(trajectories, window, index), key).elbo
 
         return jax.vmap(one)(times, windows, jax.random.split(jax.random.key(2), batch)).sum()
 
@@ -99,7 +100,7 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     weights = jax.vmap(elbo.posterior.weights, (None, 0, 0))
     grads = jax.tree.map(jnp.ones_like, params)
     parts = {
-        "cut frames": time_function(cut, u, windows),
+        "cut frames": time_function(cut, trajectories, windows),
         "encoder and gradient": time_function(both(lambda p, u: encode(p["model"], u).mean.sum()), params, frames),
         "decoder and gradient": time_function(both(lambda p: sum(a.sum() for a in decode(p["model"], z))), params),
         "drift and gradient": time_function(
@@ -108,13 +109,13 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
         "posterior weights and gradient": time_function(
             both(lambda p: sum(a.sum() for a in weights(p["posterior"], times[:, nodes], times))), params
         ),
-        "bound and gradient": time_function(both(total), params, u),
+        "bound and gradient": time_function(both(total), params, trajectories),
         "Adam": time_function(jax.jit(lambda g, s, p: optimizer.update(g, s, p)), grads, state.opt_state, params),
     }
     holder = [state]
 
     def run():
-        holder[0], objective = chunk(holder[0], t, u, steps)
+        holder[0], objective = chunk(holder[0], trajectories, steps)
         return objective
 
     whole = time_function(run)

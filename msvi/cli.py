@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from msvi.config import Config, from_dict
 from msvi.errors import InputError
 
 FLAGS = flags.FLAGS
+
+# How long the processes of one run wait for each other at the start.
+_CONNECT_SECONDS = 300
 
 
 class SweepFlags(NamedTuple):
@@ -83,7 +87,37 @@ def read_sweep_flags() -> SweepFlags:
 
 def run_name(config: Config) -> str:
     """What the run is called where only micro_dim and seed tell it from others, such as in runs/."""
-    return f"{config.case}_d{config.model.micro_dim}_s{config.seed}"
+    return f"{config.folder.replace(os.sep, '_')}_d{config.model.micro_dim}_s{config.seed}"
+
+
+def connect() -> None:
+    """Joins the processes of one run, this being one of them; to be called before anything touches a device.
+
+    Slurm, Open MPI, Kubernetes and TPU hosts tell JAX which process this is. Else the environment does:
+    JAX_COORDINATOR_ADDRESS, host:port of the process 0; JAX_NUM_PROCESSES; and JAX_PROCESS_ID, from 0 on.
+
+    Raises:
+      InputError: none of them says it, or process 0 cannot be what it is to be.
+    """
+    # JAX reads the address too, but not the numbers.
+    address = _variable("JAX_COORDINATOR_ADDRESS", r".+:\d+", "host:port")
+    num_processes, process_id = (
+        value and int(value)
+        for value in (_variable(name, r"\d+", "a whole number") for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    )
+    # Where JAX gives up it ends the process with a stack trace that no `except` sees: this ends it before.
+    timer = threading.Timer(_CONNECT_SECONDS, _give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        jax.distributed.initialize(address, num_processes, process_id, initialization_timeout=2 * _CONNECT_SECONDS)
+    except Exception as error:  # the cluster's variables may hold anything
+        raise InputError(
+            f"`--distributed` cannot tell the processes of the run from the environment ({error}); start them with "
+            "Slurm's srun or Open MPI's mpirun, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."
+        ) from None
+    finally:
+        timer.cancel()
 
 
 def run(main: Callable[[], None]) -> None:
@@ -107,6 +141,20 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)
+
+
+def _variable(name: str, pattern: str, meaning: str) -> str | None:
+    value = os.environ.get(name)
+    if value is not None and not re.fullmatch(pattern, value):
+        raise InputError(f"The environment variable {name} must be {meaning}, got {value!r}; change it.")
+    return value
+
+
+def _give_up() -> None:
+    reason = f"waited {_CONNECT_SECONDS} seconds for the other processes of the run"
+    mend = "see to it that all are started and reach the address of process 0"
+    print(f"error: `--distributed` {reason} in vain; {mend}.", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def _override(point: dict[str, str]) -> dict[str, Any]:

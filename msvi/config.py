@@ -26,7 +26,7 @@ class Config:
     """One run.
 
     Attributes:
-      case: name of the equation, a key of `msvi.data.dataset.EQUATIONS`.
+      case: name of the equation, a key of `msvi.data.dataset.EQUATIONS`; `custom` for a data file.
       seed: of the initial parameters and of everything drawn in training; the data have a seed of their own.
       data, model, inference, train, forecast: the groups.
     """
@@ -42,12 +42,18 @@ class Config:
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
             raise InputError(f"`seed` must be at least 0 and below 2**32, got {self.seed}; choose another.")
-        equation, frames = self.data.equation, self.data.equation.num_frames
+        equation = self.data.equation
         if type(equation) is not EQUATIONS.get(self.case):
             raise InputError(f"`data.equation` must be that of case {self.case}, got {type(equation).__name__}.")
+        if self.case == "custom":  # the file has yet to say the rest
+            check_shift(self.train.random_shift, self.data.boundary)
+            return
+        if not self.model.coarsening:
+            raise InputError("`model.coarsening` must be at least 1, got 0, which leaves it to a data file; change it.")
         check_shift(self.train.random_shift, equation.boundary)
         if self.data.path:  # grid and frames are then the file's
             return
+        frames = equation.num_frames
         # Refuses a mesh and a pooling that do not fit before any data is generated.
         MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
         check_pooling(self.model.encoder_pooling, equation.grid)
@@ -56,6 +62,13 @@ class Config:
                 f"`inference.window` needs at most as many frames as a trajectory has, got a window of "
                 f"{self.inference.window} and {frames} frames; shorten the window or store more frames."
             )
+
+    @property
+    def folder(self) -> str:
+        """What results are filed under: the case, and of a data file its name too."""
+        if self.case != "custom":
+            return self.case
+        return os.path.join(self.case, os.path.splitext(os.path.basename(os.path.normpath(self.data.path)))[0])
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -140,10 +153,13 @@ def _build(cls: type, values: Any, path: str, equation: type):
 def _convert(kind: Any, value: Any, path: str, equation: type):
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, path, equation)
-    if isinstance(kind, types.GenericAlias):  # tuple[int, ...]
-        if not isinstance(value, list | tuple) or any(type(v) is not kind.__args__[0] for v in value):
-            raise InputError(f"`{path}` must be whole numbers separated by commas, got {value!r}.")
-        return tuple(value)
+    if isinstance(kind, types.GenericAlias):  # tuple[int, ...] or tuple[str, ...]
+        item = kind.__args__[0]
+        if not isinstance(value, list | tuple) or any(type(v) is not item for v in value):
+            what = {int: "whole numbers", str: "words"}[item]
+            raise InputError(f"`{path}` must be {what} separated by commas, got {value!r}.")
+        # Of words the command line gives one, commas and all.
+        return tuple(word for v in value for word in v.split(",")) if item is str else tuple(value)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

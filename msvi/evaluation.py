@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi.baselines import fit_baseline
-from msvi.build import build_elbo, build_model
-from msvi.config import Config, differences, from_dict, load_json, to_dict
+from msvi.build import build_conditions, build_model
+from msvi.config import Config, differences, from_dict, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
@@ -20,9 +20,18 @@ from msvi.forecast import DRIFT_EVALUATIONS, forecast_field
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib, versions
 from msvi.scores import calibration
-from msvi.scoring import SplitScores, score_baseline, score_groups, score_model, split_totals
-from msvi.training.state import TrainState, init_state
-from msvi.training.workdir import Workdir, write_json
+from msvi.scoring import (
+    SplitScores,
+    score_baseline,
+    score_groups,
+    score_model,
+    scored_frames,
+    shown_frames,
+    split_totals,
+)
+from msvi.trained import open_run, restore_run
+from msvi.training.checkpoint import explain_full_disk
+from msvi.training.workdir import write_json
 from msvi.types import Params
 
 # What a baseline's numbers depend on beside what all do.
@@ -42,20 +51,20 @@ class Evaluation(NamedTuple):
 def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None = None) -> Evaluation:
     """Forecasts the test trajectories with the best checkpoint of a run, scores them and draws figures.
 
-    Writes `<workdir>/result.json`, the same to `<results_dir>/<case>/d<micro_dim>_s<seed>.json` unless another run's
-    result stands there, and figures to `figures_dir` (`<workdir>/figures` if None).
+    Writes `<workdir>/result.json`, the same to `<results_dir>/<folder>/d<micro_dim>_s<seed>.json` (`Config.folder`)
+    unless another run's result stands there, and figures to `figures_dir` (`<workdir>/figures` if None).
 
     Raises:
       InputError: `workdir` is missing, no run of msvi, has no checkpoint yet, or holds another model's.
     """
     began = time.monotonic()
-    run, config = _open(workdir)
+    run, config = open_run(workdir)
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
-    state, best, newest = _restore(run, config, model)
+    state, best, newest = restore_run(run, config, model)
     # What cannot be written is found before the work, not after it.
     figures_dir = figures_dir or os.path.join(run.path, "figures")
-    for folder in (os.path.join(results_dir, config.case), figures_dir):
+    for folder in (os.path.join(results_dir, config.folder), figures_dir):
         os.makedirs(folder, exist_ok=True)
 
     params = state.average["model"]
@@ -81,11 +90,15 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     }
     paths = [os.path.join(run.path, "result.json")]
     write_json(paths[0], result)
-    shared = os.path.join(results_dir, config.case, f"d{config.model.micro_dim}_s{config.seed}.json")
+    shared = os.path.join(results_dir, config.folder, f"d{config.model.micro_dim}_s{config.seed}.json")
     paths += _publish(shared, result, config)
     errors = {"forecast": scores.frames.rel_l2, "reconstruction": scores.reconstruction}
-    errors |= {"noise floor": scores.noise_floor}
-    paths += draw_figures(figures_dir, model, params, dataset, config, result, errors, run.read_history())
+    if scores.noise_floor is not None:
+        errors["noise floor"] = scores.noise_floor
+    shown = shown_frames(dataset.test, config.forecast.stride)[1]
+    errors = {name: np.take_along_axis(values, shown, axis=1) for name, values in errors.items()}
+    with explain_full_disk(figures_dir):
+        paths += draw_figures(figures_dir, model, params, dataset, config, result, errors, run.read_history())
     return Evaluation(result, paths)
 
 
@@ -93,9 +106,10 @@ def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Eval
     """Forecasts the test trajectories with several runs that only their seeds tell apart, and scores them as one.
 
     Each run gives as many of the members. Where the data leave the dynamics open the runs differ, so that the spread
-    tells more of what is not known than that of one. Writes `<results_dir>/<case>/ensemble_d<micro_dim>_s<seeds>.json`
-    unless one of another configuration stands there. Source: Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable
-    Predictive Uncertainty Estimation using Deep Ensembles", NeurIPS 2017.
+    tells more of what is not known than that of one. Writes
+    `<results_dir>/<folder>/ensemble_d<micro_dim>_s<seeds>.json` unless one of another configuration stands there.
+    Source: Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
+    Ensembles", NeurIPS 2017.
 
     Args:
       workdirs: two or more, whose number divides `forecast.num_members`.
@@ -105,7 +119,7 @@ def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Eval
       InputError: as for `evaluate`; or runs that differ in more than seed and steps, or do not differ.
     """
     began = time.monotonic()
-    opened = [_open(workdir) for workdir in workdirs]
+    opened = [open_run(workdir) for workdir in workdirs]
     config = opened[0][1]
     seeds = [other.seed for _, other in opened]
     for run, other in opened[1:]:
@@ -121,8 +135,8 @@ def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Eval
         )
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
-    os.makedirs(os.path.join(results_dir, config.case), exist_ok=True)
-    restored = [_restore(run, other, model) for run, other in opened]
+    os.makedirs(os.path.join(results_dir, config.folder), exist_ok=True)
+    restored = [restore_run(run, other, model) for run, other in opened]
     runs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.average["model"] for state, _, _ in restored))
     result = {
         "case": config.case,
@@ -135,14 +149,14 @@ def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Eval
         "evaluate_seconds": time.monotonic() - began,
     }
     name = f"ensemble_d{config.model.micro_dim}_s{'-'.join(map(str, seeds))}.json"
-    return Evaluation(result, _publish(os.path.join(results_dir, config.case, name), result, config))
+    return Evaluation(result, _publish(os.path.join(results_dir, config.folder, name), result, config))
 
 
 def evaluate_baseline(name: str, config: Config, results_dir: str = "results") -> Evaluation:
     """Fits a baseline to the training and validation trajectories, and scores its forecasts of the test trajectories.
 
     Data, frames, scores and form of the result are those of `evaluate`. It is written to
-    `<results_dir>/<case>/baseline_<name>.json` unless one of another configuration stands there. A forecast without
+    `<results_dir>/<folder>/baseline_<name>.json` unless one of another configuration stands there. A forecast without
     uncertainty is an ensemble of one: its CRPS is its mean absolute error, and there is no calibration.
 
     Args:
@@ -154,7 +168,7 @@ def evaluate_baseline(name: str, config: Config, results_dir: str = "results") -
       InputError: an unknown name, or a package that is not installed.
     """
     dataset = load_dataset(config.case, config.data)
-    os.makedirs(os.path.join(results_dir, config.case), exist_ok=True)
+    os.makedirs(os.path.join(results_dir, config.folder), exist_ok=True)
     began = time.monotonic()
     baseline = fit_baseline(name, config, dataset)
     fitted = time.monotonic()
@@ -171,10 +185,10 @@ def evaluate_baseline(name: str, config: Config, results_dir: str = "results") -
     }
     if dataset.published is not None:
         published = score_baseline(baseline.forecast, dataset, dataset.published, config)
-        result["published_test"] = split_totals(published, config)
+        result["published_test"] = split_totals(published, dataset.published, config)
     result["cost"] = {"forecast_seconds": forecast_seconds, "peak_memory_gib": peak_memory_gib()}
     result["evaluate_seconds"] = time.monotonic() - began
-    path = os.path.join(results_dir, config.case, f"baseline_{name}.json")
+    path = os.path.join(results_dir, config.folder, f"baseline_{name}.json")
     return Evaluation(result, _publish(path, result, config))
 
 
@@ -212,35 +226,17 @@ def format_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _open(workdir: str) -> tuple[Workdir, Config]:
-    """A run that can be evaluated, and its configuration."""
-    run = Workdir(os.path.abspath(workdir))
-    if not os.path.exists(run.config):
-        raise InputError(f"`workdir` must be a run of msvi, but {run.config} does not exist; train first.")
-    config = load_json(run.config)
-    if run.best.latest_step() is None:
-        raise InputError(f"{run.path} has no checkpoint yet; train it to its first validation.")
-    return run, config
-
-
-def _restore(run: Workdir, config: Config, model: MultiscaleModel) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
-    """The best state, its record, and the newest record, which is that of the whole training."""
-    template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
-    state, best = run.best.restore(template)
-    newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
-    return state, best, newest
-
-
 def _score(
     model: MultiscaleModel, runs: Params, dataset: Dataset, config: Config
 ) -> tuple[SplitScores, dict[str, Any]]:
     """Scores of the test trajectories, and all that the result file says of them."""
     scores = score_model(model, runs, dataset, dataset.test, config)
     groups = score_groups(scores, dataset, config)
-    groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std)
+    scored = scored_frames(dataset.test, config.forecast.stride)
+    groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
     if dataset.published is not None:
         published = score_model(model, runs, dataset, dataset.published, config)
-        groups["published_test"] = split_totals(published, config)
+        groups["published_test"] = split_totals(published, dataset.published, config)
     return scores, groups
 
 
@@ -255,11 +251,14 @@ def _provenance(config: Config, dataset: Dataset, *packages: str) -> dict[str, A
 def _forecast_cost(model: MultiscaleModel, params: Params, split: Split, config: Config) -> dict[str, Any]:
     """What one forecast takes: evaluations of the drift, and seconds after compilation."""
     c = config.forecast
-    t, u0 = jnp.asarray(split.t[0], jnp.float32), jnp.asarray(split.u[0, 0])
+    t, u0, mask = jnp.asarray(split.t[0], jnp.float32), jnp.asarray(split.u[0, 0]), split.observed(0)
+    conditions = jax.tree.map(lambda a: a[0], build_conditions(model, split))
+    mask0 = None if mask is None else jnp.asarray(mask[0])
 
     @jax.jit
     def forecast(params, u0, key):
-        return forecast_field(model, params, t, u0, key, c.num_members, c.steps_per_frame, c.stride, c.solver)[:2]
+        sizes = c.num_members, c.steps_per_frame, c.stride, c.solver
+        return forecast_field(model, params, t, u0, key, *sizes, conditions=conditions, mask0=mask0)[:2]
 
     jax.block_until_ready(forecast(params, u0, jax.random.key(0)))
     began = time.monotonic()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi import plotting, plotting_2d, plotting_scores
+from msvi.build import build_conditions
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.forecast import decode_ensemble, decode_ensemble_parts, forecast_latents
@@ -35,40 +36,52 @@ def draw_figures(
     Args:
       directory: that the files go to.
       result: of the evaluation, with its calibration and spectra.
-      errors: label -> relative errors of the test trajectories, `(trajectory, scored frame)`.
+      errors: label -> relative errors of the test trajectories at the lead times of the result, `(trajectory, time)`.
       history: of the training.
 
     Returns:
       Paths of what was written: pictures and, for fields of two dimensions, an animation.
     """
-    t, u = jnp.asarray(dataset.test.t[0], jnp.float32), jnp.asarray(dataset.test.u[0])
+    test, length = dataset.test, dataset.test.lengths[0]
+    t, u = jnp.asarray(test.t[0, :length], jnp.float32), jnp.asarray(test.u[0, :length])
+    mask = test.observed(0)
+    mask = None if mask is None or mask[:length].all() else jnp.asarray(mask[:length])
+    conditions = jax.tree.map(lambda a: a[0], build_conditions(model, test))
     one_axis = len(dataset.grid) == 1
     shown = np.arange(len(t)) if one_axis else np.unique(np.linspace(0, len(t) - 1, _NUM_FRAMES).round().astype(int))
 
     @jax.jit
-    def solve(params, u, key):
+    def solve(params, u, mask, conditions, key):
         path_key, noise_key = jax.random.split(key)
-        c = config.forecast
-        z = forecast_latents(model, params, t, u[0], path_key, c.num_members, c.steps_per_frame, c.solver)
+        c, mask0 = config.forecast, None if mask is None else mask[0]
+        sizes = c.num_members, c.steps_per_frame, c.solver
+        z = forecast_latents(model, params, t, u[0], path_key, *sizes, conditions=conditions, mask0=mask0)
         fields = (
             *decode_ensemble(model, params, z[:, shown], noise_key),
             *decode_ensemble_parts(model, params, z[:, shown]),
         )
-        return fields, z, jax.lax.map(lambda frame: model.encode(params, frame).mean, u, batch_size=64)
+        return fields, z, jax.lax.map(lambda frame: model.encode(params, *frame).mean, (u, mask), batch_size=64)
 
-    fields, z, encoded = jax.tree.map(np.asarray, solve(params, u, jax.random.key(0)))
+    found = solve(params, u, mask, conditions, jax.random.key(0))
+    fields, z, encoded = jax.tree.map(np.asarray, found)
+    if test.u_true is not None:
+        truth = test.u_true[0, :length]
+    else:  # what was observed of it
+        truth = np.asarray(u) if mask is None else np.where(mask, u, np.nan)
+    if len(dataset.grid) == 3:  # the plane in the middle
+        fields, truth = jax.tree.map(lambda a: a[:, :, :, a.shape[3] // 2], (fields, truth))
     # The last channel: of a velocity the component across the stream, which the mean flow leaves clear.
     mean, std, macro, micro = (field[..., -1] for field in fields)
-    truth = dataset.test.u_true[0][shown][..., -1]
-    lead = dataset.test.t[0] - dataset.test.t[0, 0]
+    truth = truth[shown][..., -1]
+    lead = test.t[0, :length] - test.t[0, 0]
     files = {}
     if one_axis:
         (x,) = dataset.coordinates
         files["forecast.png"] = plotting.forecast_1d(lead, x, truth, mean, std, macro, micro)
         files["space_time.png"] = plotting.field_1d(lead, x, truth, mean)
     else:
-        label = "uvw"[dataset.num_channels - 1]
-        arguments = (lead[shown], *dataset.coordinates, truth, mean, macro, micro, std)
+        label = "uvw"[dataset.num_channels - 1] if dataset.num_channels <= 3 else f"channel {dataset.num_channels}"
+        arguments = (lead[shown], *dataset.coordinates[:2], truth, mean, macro, micro, std)
         files["forecast.png"] = plotting_2d.forecast_2d(*arguments, label=label, mask=dataset.solid)
         files["forecast.gif"] = plotting_2d.animation_2d(*arguments, label=label, mask=dataset.solid, **_ANIMATION)
     # The macroscale cell that is largest at the start, then all microscale latents.
@@ -81,15 +94,17 @@ def draw_figures(
         labels=[f"ζ {cell}", *(f"η {i}" for i in range(config.model.micro_dim))],
         colors=[plotting.MACRO] + [plotting.MICRO] * config.model.micro_dim,
     )
-    files["error.png"] = plotting.error_over_time(lead[:: config.forecast.stride], errors)
+    files["error.png"] = plotting.error_over_time(np.array(result["lead_time"]["t"]), errors)
     calibration = result["calibration"]
     coverage = {"forecast": np.array(calibration["coverage"], float)}
     files["reliability.png"] = plotting_scores.reliability_diagram(calibration["levels"], coverage)
     power = {name.replace("macro", "macroscale part"): np.array(p, float) for name, p in result["spectra"].items()}
     files["spectra.png"] = plotting_scores.spectra(power.pop("wavenumber"), power)
     kernels = np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel())
+    if len(dataset.grid) == 3:
+        kernels = tuple(kernel[..., kernel.shape[-1] // 2] for kernel in kernels)
     kernel = plotting.kernel_1d if one_axis else plotting_2d.kernel_2d
-    files["kernel.png"] = kernel(*kernels, config.model.coarsening)
+    files["kernel.png"] = kernel(*kernels, model.config.coarsening)
     files["training.png"] = plotting.training_curves(_curves(history))
     paths = {os.path.join(directory, name): content for name, content in files.items()}
     for path, content in paths.items():

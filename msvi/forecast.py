@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import lineax
 
 from msvi.errors import InputError, require_at_least
+from msvi.model.condition import NO_CONDITIONS, Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Gaussian, Params
 
@@ -48,16 +49,16 @@ class ForecastConfig:
 
 
 def solve_sde(
-    drift: Callable, log_q: Array, t: Array, z0: Array, key: Array, steps_per_frame: int = 1, solver: str = "euler"
+    drift: Callable, log_q: Callable, t: Array, z0: Array, key: Array, steps_per_frame: int = 1, solver: str = "euler"
 ) -> Array:
-    """One path of `dz = drift(t, z) dt + sqrt(Q) dW`, saved at the times `t`.
+    """One path of `dz = drift(t, z) dt + sqrt(Q(t)) dW`, saved at the times `t`.
 
     Each step draws its own Brownian increment (`UnsafeBrownianPath`): right for fixed steps and forward solves, and 20
     times cheaper than a path that can be asked at any time.
 
     Args:
       drift: `(t, z) -> (latent_dim,)`.
-      log_q: `(latent_dim,)`.
+      log_q: `t -> (latent_dim,)`.
       t: `(time,)`, increasing.
       z0: `(latent_dim,)`.
       key: of the Brownian path.
@@ -71,11 +72,10 @@ def solve_sde(
     steps = jnp.append((t[:-1, None] + jnp.diff(t)[:, None] * fraction[None]).ravel(), t[-1])
     area = diffrax.BrownianIncrement if solver == "euler" else diffrax.SpaceTimeLevyArea
     path = diffrax.UnsafeBrownianPath(z0.shape, key, levy_area=area)
-    deviation = lineax.DiagonalLinearOperator(jnp.exp(0.5 * log_q))
     solution = diffrax.diffeqsolve(
         diffrax.MultiTerm(
             diffrax.ODETerm(lambda t, z, args: drift(t, z)),
-            diffrax.ControlTerm(lambda t, z, args: deviation, path),
+            diffrax.ControlTerm(lambda t, z, args: lineax.DiagonalLinearOperator(jnp.exp(0.5 * log_q(t))), path),
         ),
         SOLVERS[solver](),
         t0=t[0],
@@ -100,24 +100,28 @@ def forecast_latents(
     num_members: int,
     steps_per_frame: int = 1,
     solver: str = "euler",
+    conditions: Conditions = NO_CONDITIONS,
+    mask0: Array | None = None,
 ) -> Array:
     """Latent ensemble from one observed frame: `z0` drawn from the encoder, then the SDE over `t`.
 
     Args:
       params: of the model.
-      t: frame times, `(time,)`; `u0` is the frame at `t[0]`.
+      t: frame times, `(time,)`, evenly spaced or not; `u0` is the frame at `t[0]`.
       u0: `(*grid, channel)`.
+      conditions: what acts on the system from outside, for a model that was trained with such.
+      mask0: where `u0` was observed, of its shape; None if everywhere.
 
     Returns:
       `(member, time, latent_dim)`.
     """
-    encoded = model.encode(params, u0)
+    encoded = model.encode(params, u0, mask0)
 
     def member(key):
         start_key, path_key = jax.random.split(key)
         return solve_sde(
-            lambda t, z: model.drift(params, t, z),
-            model.log_q(params),
+            lambda t, z: model.drift(params, t, z, conditions.at(t)),
+            lambda t: model.log_q(params, conditions.at(t)),
             t,
             encoded.sample(start_key),
             path_key,
@@ -190,6 +194,8 @@ def forecast_field(
     steps_per_frame: int = 1,
     stride: int = 1,
     solver: str = "euler",
+    conditions: Conditions = NO_CONDITIONS,
+    mask0: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Ensemble forecast of the observed field from one frame: `forecast_latents` and `decode_ensemble` in one.
 
@@ -197,17 +203,23 @@ def forecast_field(
     channel)`, and the latent paths behind them, `(member, time, latent_dim)`, of the decoded frames.
     """
     path_key, noise_key = jax.random.split(key)
-    z = forecast_latents(model, params, t, u0, path_key, num_members, steps_per_frame, solver)[:, ::stride]
+    z = forecast_latents(
+        model, params, t, u0, path_key, num_members, steps_per_frame, solver, conditions=conditions, mask0=mask0
+    )[:, ::stride]
     return *decode_ensemble(model, params, z, noise_key), z
 
 
-def reconstruct(model: MultiscaleModel, params: Params, u: Array) -> Array:
-    """Encodes and decodes each frame of `u` `(time, *grid, channel)`: no dynamics, no noise, same shape."""
+def reconstruct(model: MultiscaleModel, params: Params, u: Array, mask: Array | None = None) -> Array:
+    """Encodes and decodes each frame of `u` `(time, *grid, channel)`: no dynamics, no noise, same shape.
+
+    Args:
+      mask: where `u` was observed, of its shape; None if everywhere.
+    """
 
     def one_frame(frame):
-        return model.decode(params, model.encode(params, frame).mean).mean
+        return model.decode(params, model.encode(params, *frame).mean).mean
 
-    return jax.lax.map(one_frame, u, batch_size=_DECODED_AT_ONCE)
+    return jax.lax.map(one_frame, (u, mask), batch_size=_DECODED_AT_ONCE)
 
 
 def _times_at_once(num_members: int) -> int:

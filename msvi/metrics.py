@@ -1,7 +1,8 @@
 """Scores of forecasts of one trajectory or frame: numbers out; means over trajectories are the caller's.
 
 Fields are `(*grid, channel)`; an ensemble has its members in front, drawn with observation noise, so that the
-observation is one more draw if the forecast is right. A forecast without uncertainty is an ensemble of one.
+observation is one more draw if the forecast is right. A forecast without uncertainty is an ensemble of one. `mask`,
+boolean and of the shape of `reference`, leaves out the values that were not observed; None leaves out none.
 """
 
 import jax
@@ -17,8 +18,10 @@ scoringrules.register_backend("jax")
 _POINTS_AT_ONCE = 4096
 
 
-def relative_errors(estimate: Array, reference: Array) -> Array:
+def relative_errors(estimate: Array, reference: Array, mask: Array | None = None) -> Array:
     """`||estimate(t) - reference(t)|| / ||reference(t)||` at each time, norms over grid and channels.
+
+    NaN at a time of which nothing was observed.
 
     Args:
       estimate, reference: `(time, *grid, channel)`.
@@ -27,21 +30,19 @@ def relative_errors(estimate: Array, reference: Array) -> Array:
       `(time,)`.
     """
     axes = tuple(range(1, reference.ndim))
-    error = jnp.sum((estimate - reference) ** 2, axis=axes)
-    return jnp.sqrt(error / jnp.sum(reference**2, axis=axes))
+    error, size = (estimate - reference) ** 2, reference**2
+    if mask is not None:
+        error, size = jnp.where(mask, error, 0), jnp.where(mask, size, 0)
+    return jnp.sqrt(jnp.sum(error, axis=axes) / jnp.sum(size, axis=axes))
 
 
-def nrmse(estimate: Array, reference: Array) -> Array:
-    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)`, the published metric."""
-    return jnp.sqrt(jnp.mean(relative_errors(estimate, reference) ** 2))
+def nrmse(estimate: Array, reference: Array, mask: Array | None = None) -> Array:
+    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)`, the published metric; over the times observed."""
+    times = None if mask is None else mask.any(axis=tuple(range(1, mask.ndim)))
+    return jnp.sqrt(jnp.mean(relative_errors(estimate, reference, mask) ** 2, where=times))
 
 
-def relative_l2(estimate: Array, reference: Array) -> Array:
-    """`mean_t ||estimate - reference|| / ||reference||`."""
-    return jnp.mean(relative_errors(estimate, reference))
-
-
-def vrmse(estimate: Array, reference: Array) -> Array:
+def vrmse(estimate: Array, reference: Array, mask: Array | None = None) -> Array:
     """`sqrt(<(estimate - reference)²> / (<(reference - <reference>)²> + 1e-7))` of one frame, means over the grid.
 
     1 for an estimate by the mean of the frame. The mean over the channels is returned. Source: Ohana et al., "The
@@ -51,10 +52,11 @@ def vrmse(estimate: Array, reference: Array) -> Array:
       estimate, reference: `(*grid, channel)`.
     """
     axes = tuple(range(reference.ndim - 1))
-    return jnp.mean(jnp.sqrt(jnp.mean((estimate - reference) ** 2, axes) / (jnp.var(reference, axes) + 1e-7)))
+    error = jnp.mean((estimate - reference) ** 2, axes, where=mask)
+    return jnp.mean(jnp.sqrt(error / (jnp.var(reference, axes, where=mask) + 1e-7)))
 
 
-def fair_crps(members: Array, reference: Array) -> Array:
+def fair_crps(members: Array, reference: Array, mask: Array | None = None) -> Array:
     """`mean_i |x_i - y| - sum_ij |x_i - x_j| / (2 M (M - 1))`, the mean over grid and channels; in units of `u`.
 
     Unbiased in the number `M` of members, so that ensembles of different size can be compared. Of one member its
@@ -65,17 +67,18 @@ def fair_crps(members: Array, reference: Array) -> Array:
       reference: `(*grid, channel)`.
     """
     if len(members) == 1:
-        return jnp.mean(jnp.abs(members[0] - reference))
+        return jnp.mean(jnp.abs(members[0] - reference), where=mask)
 
     def at_point(values):
         x, y = values
         return scoringrules.crps_ensemble(y, x, estimator="fair", backend="jax")
 
     points = members.reshape(len(members), -1).T, reference.ravel()
-    return jnp.mean(jax.lax.map(at_point, points, batch_size=_POINTS_AT_ONCE))
+    observed = None if mask is None else mask.ravel()
+    return jnp.mean(jax.lax.map(at_point, points, batch_size=_POINTS_AT_ONCE), where=observed)
 
 
-def fair_energy_score(members: Array, reference: Array) -> Array:
+def fair_energy_score(members: Array, reference: Array, mask: Array | None = None) -> Array:
     """`mean_i ||x_i - y|| - sum_ij ||x_i - x_j|| / (2 M (M - 1))` of the whole field, norms being root mean squares.
 
     What the CRPS is to each value, this is to the field with its correlations; in units of `u`. Of one member its root
@@ -88,8 +91,11 @@ def fair_energy_score(members: Array, reference: Array) -> Array:
     # All distances from one matrix product: libraries compare field with field, M times the memory. Differences to the
     # reference, not the fields, are multiplied, since they are smaller and so is what cancels.
     num_members = len(members)
-    errors = (members - reference[None]).reshape(num_members, -1)
-    products = errors @ errors.T / errors.shape[1]
+    errors, count = members - reference[None], reference.size
+    if mask is not None:
+        errors, count = jnp.where(mask[None], errors, 0), mask.sum()
+    errors = errors.reshape(num_members, -1)
+    products = errors @ errors.T / count
     squares = jnp.diagonal(products)
     error = jnp.mean(jnp.sqrt(squares))
     if num_members == 1:
@@ -118,7 +124,7 @@ def quantile_position(members: Array, reference: Array) -> Array:
     return jnp.where(inside, (rank + fraction) / (len(members) + 1), jnp.where(rank > 0, 1.0, 0.0))
 
 
-def spread_and_skill(members: Array, reference: Array) -> tuple[Array, Array]:
+def spread_and_skill(members: Array, reference: Array, mask: Array | None = None) -> tuple[Array, Array]:
     """`(M + 1) / M` times the variance of the ensemble, and the squared error of its mean; means over all points.
 
     Equal in the mean if the reference is one more draw. Source: Fortin et al., Journal of Hydrometeorology 15, 2014.
@@ -128,8 +134,8 @@ def spread_and_skill(members: Array, reference: Array) -> tuple[Array, Array]:
       reference: `(*grid, channel)`.
     """
     num_members = len(members)
-    variance = jnp.mean(jnp.var(members, axis=0, ddof=1))
-    skill = jnp.mean((jnp.mean(members, axis=0) - reference) ** 2)
+    variance = jnp.mean(jnp.var(members, axis=0, ddof=1), where=mask)
+    skill = jnp.mean((jnp.mean(members, axis=0) - reference) ** 2, where=mask)
     return (num_members + 1) / num_members * variance, skill
 
 

@@ -81,7 +81,10 @@ def make_variant(recipe: Config, variant: str, own: dict[str, dict[str, Any]]) -
     if variant not in _VARIANTS:
         raise InputError(f"The variant must be {', '.join(_VARIANTS)}, got {variant!r}.")
     values = to_dict(recipe)
-    for name, value in (_VARIANTS[variant] | own.get(variant, {})).items():
+    changes = _VARIANTS[variant] | own.get(variant, {})
+    if recipe.case == "custom":  # whose file says how much there is
+        changes = {name: value for name, value in changes.items() if not name.startswith("data.")}
+    for name, value in changes.items():
         *groups, field = name.split(".")
         functools.reduce(dict.__getitem__, groups, values)[field] = value
     return from_dict(values)

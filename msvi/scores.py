@@ -24,8 +24,8 @@ class FrameScores(NamedTuple):
 
     `rel_l2` and `skill` (mean squared error) are of the ensemble's mean, `spread` is its variance (see
     `metrics.spread_and_skill`), `reliability` `(probability,)` the share of points below the quantile of each of
-    `PROBABILITIES`. `*_clean` are against the noise-free truth, the others against the observation. Of a forecast
-    without uncertainty `spread` and `reliability` are NaN.
+    `PROBABILITIES`. `*_clean` are against the noise-free truth, NaN where it is not known, the others against what was
+    observed. Of a forecast without uncertainty `spread` and `reliability` are NaN.
     """
 
     rel_l2: Array
@@ -39,29 +39,33 @@ class FrameScores(NamedTuple):
     reliability: Array
 
 
-def score_frame(members: Array, u: Array, u_true: Array) -> FrameScores:
+def score_frame(members: Array, u: Array, u_true: Array | None = None, mask: Array | None = None) -> FrameScores:
     """Scores of one frame.
 
     Args:
       members: draws of the observed field, `(member, *grid, channel)`.
-      u, u_true: the observation and the noise-free truth, `(*grid, channel)`.
+      u, u_true: the observation and the noise-free truth, `(*grid, channel)`; None if that is not known.
+      mask: where `u` was observed, of its shape; None if everywhere.
     """
     mean = jnp.mean(members, axis=0)
-    spread, skill = jnp.nan, jnp.mean((mean - u) ** 2)
+    spread, skill = jnp.nan, jnp.mean((mean - u) ** 2, where=mask)
     reliability = jnp.full(len(PROBABILITIES), jnp.nan)
     if len(members) > 1:
-        spread, skill = metrics.spread_and_skill(members, u)
+        spread, skill = metrics.spread_and_skill(members, u, mask)
         position = metrics.quantile_position(members, u)
-        reliability = jnp.stack([jnp.mean(position < p) for p in PROBABILITIES])
+        reliability = jnp.stack([jnp.mean(position < p, where=mask) for p in PROBABILITIES])
+    clean = jnp.nan, jnp.nan
+    if u_true is not None:
+        clean = metrics.relative_errors(mean[None], u_true[None])[0], jnp.mean((mean - u_true) ** 2)
     return FrameScores(
-        rel_l2=metrics.relative_errors(mean[None], u[None])[0],
-        rel_l2_clean=metrics.relative_errors(mean[None], u_true[None])[0],
-        vrmse=metrics.vrmse(mean, u),
-        crps=metrics.fair_crps(members, u),
-        energy_score=metrics.fair_energy_score(members, u),
+        rel_l2=metrics.relative_errors(mean[None], u[None], None if mask is None else mask[None])[0],
+        rel_l2_clean=clean[0],
+        vrmse=metrics.vrmse(mean, u, mask),
+        crps=metrics.fair_crps(members, u, mask),
+        energy_score=metrics.fair_energy_score(members, u, mask),
         spread=spread,
         skill=skill,
-        skill_clean=jnp.mean((mean - u_true) ** 2),
+        skill_clean=clean[1],
         reliability=reliability,
     )
 
@@ -72,27 +76,34 @@ def thin(num_times: int) -> np.ndarray:
     return np.arange(0, num_times, stride)
 
 
-def total_scores(frames: FrameScores, noise_std: float) -> dict[str, Any]:
+def total_scores(frames: FrameScores, noise_std: float, scored: np.ndarray | bool = True) -> dict[str, Any]:
     """Scores of whole trajectories, summarised over the trajectories.
 
     Args:
       frames: `(trajectory, time)` each.
       noise_std: standard deviation of the observation noise, which is not part of the spread around the truth.
+      scored: the frames to take the means over, `(trajectory, time)`, boolean; True for all.
     """
+
+    def mean(values):
+        return np.mean(values, axis=1, where=scored)
+
+    clean = _without_noise(frames.spread, noise_std)
     totals = {
-        "nrmse": np.sqrt(np.mean(frames.rel_l2**2, axis=1)),
-        "nrmse_clean": np.sqrt(np.mean(frames.rel_l2_clean**2, axis=1)),
-        "rel_l2": np.mean(frames.rel_l2, axis=1),
-        "rel_l2_clean": np.mean(frames.rel_l2_clean, axis=1),
-        "vrmse": np.mean(frames.vrmse, axis=1),
-        "crps": np.mean(frames.crps, axis=1),
-        "energy_score": np.mean(frames.energy_score, axis=1),
+        "nrmse": np.sqrt(mean(frames.rel_l2**2)),
+        "nrmse_clean": np.sqrt(mean(frames.rel_l2_clean**2)),
+        "rel_l2": mean(frames.rel_l2),
+        "rel_l2_clean": mean(frames.rel_l2_clean),
+        "vrmse": mean(frames.vrmse),
+        "crps": mean(frames.crps),
+        "energy_score": mean(frames.energy_score),
     }
     if _has_spread(frames):
-        totals["spread_skill"] = _ratio(frames.spread, frames.skill, axis=1)
-        totals["spread_skill_clean"] = _ratio(_without_noise(frames.spread, noise_std), frames.skill_clean, axis=1)
-        totals["coverage_90"] = np.mean(_coverage(frames.reliability)[..., _index(0.9)], axis=1)
-    return {name: summarize(values) for name, values in totals.items()}
+        totals["spread_skill"] = _ratio(frames.spread, frames.skill, 1, scored)
+        totals["spread_skill_clean"] = _ratio(clean, frames.skill_clean, 1, scored)
+        totals["coverage_90"] = mean(_coverage(frames.reliability)[..., _index(0.9)])
+    known = _has_truth(frames)
+    return {name: summarize(values) for name, values in totals.items() if known or not name.endswith("_clean")}
 
 
 def lead_time_scores(frames: FrameScores, lead: np.ndarray) -> dict[str, Any]:
@@ -102,30 +113,36 @@ def lead_time_scores(frames: FrameScores, lead: np.ndarray) -> dict[str, Any]:
       frames: `(trajectory, time)` each.
       lead: time since the frame that the forecast starts from, `(time,)`.
     """
-    shown = thin(len(lead))
-    curves = {"t": plain(lead[shown])}
+    curves = {"t": plain(lead)}
     for name in ("rel_l2", "vrmse", "crps", "energy_score"):
-        curves[name] = quantiles(getattr(frames, name)[:, shown])
+        curves[name] = quantiles(getattr(frames, name))
     if _has_spread(frames):
-        curves["spread_skill"] = plain(_ratio(frames.spread, frames.skill, axis=0)[shown])
-        curves["coverage_90"] = plain(np.mean(_coverage(frames.reliability)[:, shown, _index(0.9)], axis=0))
+        curves["spread_skill"] = plain(_ratio(frames.spread, frames.skill, axis=0))
+        curves["coverage_90"] = plain(np.mean(_coverage(frames.reliability)[..., _index(0.9)], axis=0))
     return curves
 
 
-def calibration(frames: FrameScores, num_members: int, noise_std: float) -> dict[str, Any]:
+def calibration(
+    frames: FrameScores, num_members: int, noise_std: float, scored: np.ndarray | bool = True
+) -> dict[str, Any]:
     """Whether the uncertainty is right, over all trajectories, times and points.
 
-    Coverage of central intervals wider than the ensemble can tell, `(M - 1) / (M + 1)`, is null.
+    Coverage of central intervals wider than the ensemble can tell, `(M - 1) / (M + 1)`, is null, and so is what needs
+    the noise-free truth where that is not known.
+
+    Args:
+      frames, noise_std, scored: as for `total_scores`.
+      num_members: `M`.
     """
-    reliability = np.mean(frames.reliability, axis=(0, 1))
+    reliability = np.mean(frames.reliability, axis=(0, 1), where=np.asarray(scored)[..., None])
     coverage = _coverage(reliability)
-    clean = _ratio(_without_noise(frames.spread, noise_std), frames.skill_clean, axis=(0, 1))
+    clean = _ratio(_without_noise(frames.spread, noise_std), frames.skill_clean, (0, 1), scored)
     return {
         "levels": plain(LEVELS),
         "coverage": plain(np.where((num_members - 1) / (num_members + 1) >= LEVELS, coverage, np.nan)),
         "probabilities": plain(PROBABILITIES),
         "reliability": plain(reliability),
-        "spread_skill": _number(_ratio(frames.spread, frames.skill, axis=(0, 1))),
+        "spread_skill": _number(_ratio(frames.spread, frames.skill, (0, 1), scored)),
         "spread_skill_clean": _number(clean),
         "coverage_90": _number(coverage[_index(0.9)]),
     }
@@ -139,12 +156,14 @@ def horizons(rel_l2: np.ndarray, lead: np.ndarray) -> dict[str, Any]:
 
     Args:
       rel_l2: `(trajectory, time)`.
-      lead: `(time,)`.
+      lead: the same, or `(time,)` if all trajectories share it.
     """
     found = {}
     for threshold in HORIZON_THRESHOLDS:
-        first = np.array([metrics.first_above(errors, threshold) for errors in rel_l2])
-        times = np.append(lead, np.inf)[first]
+        first = [int(metrics.first_above(errors, threshold)) for errors in rel_l2]
+        times = np.array(
+            [np.append(own, np.inf)[i] for own, i in zip(np.broadcast_to(lead, rel_l2.shape), first, strict=True)]
+        )
         with np.errstate(invalid="ignore"):  # the mean of two censored ones
             median = np.median(times)
         found[f"{threshold:g}"] = {
@@ -170,15 +189,22 @@ def quantiles(values: np.ndarray) -> dict[str, list[float | None]]:
     return {"median": plain(median), "q10": plain(low), "q90": plain(high)}
 
 
+def _has_truth(frames: FrameScores) -> bool:
+    """Whether the noise-free truth was known; a forecast that diverged was finite at first."""
+    return bool(np.isfinite(frames.rel_l2_clean).any())
+
+
 def _has_spread(frames: FrameScores) -> bool:
     """Whether the forecast had an ensemble; one that diverged has, so all of its frames are looked at."""
     return bool(np.isfinite(frames.reliability).any())
 
 
-def _ratio(spread: np.ndarray, skill: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+def _ratio(
+    spread: np.ndarray, skill: np.ndarray, axis: int | tuple[int, ...], scored: np.ndarray | bool = True
+) -> np.ndarray:
     """Spread–skill ratio: variances are averaged before the root is taken."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sqrt(np.mean(spread, axis) / np.mean(skill, axis))
+        return np.sqrt(np.mean(spread, axis, where=scored) / np.mean(skill, axis, where=scored))
 
 
 def _without_noise(spread: np.ndarray, noise_std: float) -> np.ndarray:

@@ -22,6 +22,9 @@ import jax
 Array = jax.Array
 Params = Any  # nested dict of arrays
 
+# How a field or a state continues beyond each end of an axis, and the name numpy's `pad` has for it.
+BOUNDARIES = {"periodic": "wrap", "edge": "edge"}
+
 
 class Gaussian(NamedTuple):
     """Diagonal Gaussian `N(mean, exp(log_var))`; both of one shape."""

@@ -112,7 +112,7 @@ def test_defaults():
     ]
     assert read("kdv_1d").data.equation == KortewegDeVries1D()
     assert read("burgers_2d").data.equation == Burgers2D()
-    for case in EQUATIONS:
+    for case in EQUATIONS.keys() - {"custom"}:
         config = read(case)
         periodic = set(config.data.equation.boundary) == {"periodic"}
         assert config.train.random_shift == (config.model.coarsening - 1 if periodic else 0)
@@ -159,15 +159,15 @@ PUBLISHED_EPOCHS = {
 }
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_published_recipe(path):
+@pytest.mark.parametrize("case", PUBLISHED_EPOCHS)
+def test_published_recipe(case):
     """The numbers of the published recipe that the paper gives: they are compared with, so they must not drift.
 
     The paper divides the residual of a window by the number of all training frames. Our objective is per frame of the
     window and value of the field, so that our weight has these as factors; the files round it, by less than 1 %.
     """
-    config = read(path.stem, "published")
-    num_train, windows, epochs, frames = PUBLISHED_EPOCHS[path.stem]
+    config = read(case, "published")
+    num_train, windows, epochs, frames = PUBLISHED_EPOCHS[case]
     assert config.data.num_train == num_train
     assert config.train.steps == epochs * num_train * windows and config.train.batch_windows == 1
     assert (config.train.learning_rate, config.train.decay_rate, config.train.decay_steps) == (1e-3, 0.9, 1000)
@@ -180,7 +180,7 @@ def test_published_recipe(path):
         128,
         10,
     )
-    values = math.prod(config.data.equation.grid) * (2 if path.stem == "cylinder_2d" else 1)
+    values = math.prod(config.data.equation.grid) * (2 if case == "cylinder_2d" else 1)
     assert inference.drift_weight == pytest.approx(128 * values / frames, rel=0.01)
 
 

@@ -250,7 +250,7 @@ def test_published_trajectory(evaluated, result, dataset, programs, monkeypatch,
     It is the first of the test trajectories here, forecast with the same key: the same numbers to the bit.
     """
     assert "published_test" not in result
-    first = type(dataset.test)(*(values[:1] for values in dataset.test))
+    first = jax.tree.map(lambda values: values[:1], dataset.test)
     run = shutil.copytree(evaluated.path, tmp_path / "run")
     monkeypatch.setattr(evaluation, "load_dataset", lambda case, config: dataset._replace(published=first))
     monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])

@@ -29,7 +29,7 @@ def decay(t, z):
 @functools.partial(jax.jit, static_argnames="steps_per_frame")
 def paths(t, log_q, keys, steps_per_frame=1):
     """Ensemble of `dz = -RATE z dt + sqrt(Q) dW` from `Z0`, `(member, time, 2)`."""
-    return jax.vmap(lambda key: solve_sde(decay, log_q, t, Z0, key, steps_per_frame))(keys)
+    return jax.vmap(lambda key: solve_sde(decay, lambda t: log_q, t, Z0, key, steps_per_frame))(keys)
 
 
 def test_ornstein_uhlenbeck_moments():
@@ -60,7 +60,7 @@ def test_growth_of_an_oscillation(solver, growth, tolerance):
     """
     w, t = 10.3, jnp.linspace(0.0, 1.0, 101)
     rotate = lambda t, z: w * jnp.array([-z[1], z[0]])  # noqa: E731
-    path = solve_sde(rotate, jnp.full(2, -40.0), t, jnp.array([1.0, 0.0]), jax.random.key(0), solver=solver)
+    path = solve_sde(rotate, lambda t: jnp.full(2, -40.0), t, jnp.array([1.0, 0.0]), jax.random.key(0), solver=solver)
     assert abs(np.log(np.linalg.norm(path[-1])) - growth) < tolerance
     if solver == "shark":  # the phase as well: off by `(w dt)³ / 6` a step
         np.testing.assert_allclose(path[-1], [np.cos(w), np.sin(w)], atol=0.03)
@@ -69,7 +69,7 @@ def test_growth_of_an_oscillation(solver, growth, tolerance):
 def test_noise_of_the_second_solver():
     """Without drift it gives a Brownian path of the right size: five standard errors of 400 increments."""
     t = jnp.linspace(0.0, 1.0, 401)
-    path = solve_sde(lambda t, z: 0 * z, LOG_Q, t, Z0, jax.random.key(0), solver="shark")
+    path = solve_sde(lambda t, z: 0 * z, lambda t: LOG_Q, t, Z0, jax.random.key(0), solver="shark")
     scaled = np.diff(np.asarray(path), axis=0) ** 2 * 400
     np.testing.assert_allclose(scaled.mean(axis=0), np.exp(LOG_Q), rtol=5 * np.sqrt(2 / 400))
 
@@ -104,7 +104,7 @@ def test_without_noise_it_is_the_explicit_euler_loop(steps_per_frame):
         return jnp.stack([z[1], -z[0] + jnp.sin(3 * time)])
 
     solved = solve_sde(
-        drift, jnp.full(2, -jnp.inf), jnp.asarray(t, jnp.float32), Z0, jax.random.key(0), steps_per_frame
+        drift, lambda t: jnp.full(2, -jnp.inf), jnp.asarray(t, jnp.float32), Z0, jax.random.key(0), steps_per_frame
     )
     z, time, expected = np.asarray(Z0, np.float64), 0.0, [np.asarray(Z0, np.float64)]
     for dt in np.diff(t) / steps_per_frame:

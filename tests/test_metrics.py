@@ -23,7 +23,6 @@ def test_hand_computed():
     """Relative errors 1/5 and 1/2, their root mean square and their mean; float32 round-off."""
     np.testing.assert_allclose(metrics.relative_errors(ESTIMATE, REFERENCE), [0.2, 0.5], rtol=1e-6)
     np.testing.assert_allclose(metrics.nrmse(ESTIMATE, REFERENCE), np.sqrt((0.04 + 0.25) / 2), rtol=1e-6)
-    np.testing.assert_allclose(metrics.relative_l2(ESTIMATE, REFERENCE), 0.35, rtol=1e-6)
 
 
 def test_norms_run_over_grid_and_channels():
@@ -33,18 +32,17 @@ def test_norms_run_over_grid_and_channels():
     flat = error / size
     np.testing.assert_allclose(metrics.relative_errors(estimate, reference), flat, rtol=1e-6)
     np.testing.assert_allclose(metrics.nrmse(estimate, reference), np.sqrt(np.mean(flat**2)), rtol=1e-6)
-    np.testing.assert_allclose(metrics.relative_l2(estimate, reference), flat.mean(), rtol=1e-6)
 
 
 def test_units_do_not_matter():
     """Both fields in another unit, here a power of two: the same bits."""
-    for metric in (metrics.relative_errors, metrics.nrmse, metrics.relative_l2):
+    for metric in (metrics.relative_errors, metrics.nrmse):
         np.testing.assert_array_equal(metric(8 * ESTIMATE, 8 * REFERENCE), metric(ESTIMATE, REFERENCE))
 
 
 def test_perfect_and_null_estimates():
     """Zero error for the truth; exactly 1 for an estimate of zero."""
-    for metric in (metrics.nrmse, metrics.relative_l2):
+    for metric in (metrics.nrmse, lambda *fields: metrics.relative_errors(*fields).mean()):
         assert metric(REFERENCE, REFERENCE) == 0
         np.testing.assert_allclose(metric(jnp.zeros_like(REFERENCE), REFERENCE), 1.0, rtol=1e-6)
 
@@ -168,3 +166,31 @@ def test_quantiles_of_a_normal_ensemble():
     for probability in (0.1, 0.5, 0.8):
         found = metrics.quantile_position(members, np.full((1, 1), stats.norm.ppf(probability), np.float32))
         np.testing.assert_allclose(found, probability, atol=0.03)
+
+
+def test_masked_scores_are_those_of_what_was_observed():
+    """Every score with a mask is that of the observed values alone, and what stands at the others does not matter."""
+    members, reference = ensemble(shape=(40, 2))
+    mask = np.random.default_rng(3).random((40, 2)) > 0.4
+    mask[:, 1] = mask[:, 0]  # so that the observed points are a field again, which the VRMSE needs
+    points = mask[:, 0]
+    wrong = np.where(mask, reference, 1e3).astype(np.float32)
+    few, seen = members[:, points], reference[points]
+    for score in (metrics.fair_crps, metrics.fair_energy_score, metrics.spread_and_skill):
+        np.testing.assert_allclose(score(members, wrong, mask), score(few, seen), rtol=1e-5)
+        if score is not metrics.spread_and_skill:
+            np.testing.assert_allclose(score(members[:1], wrong, mask), score(few[:1], seen), rtol=1e-5)
+    np.testing.assert_allclose(metrics.vrmse(members[0], wrong, mask), metrics.vrmse(few[0], seen), rtol=1e-5)
+
+
+def test_masked_errors():
+    """Norms over what was observed; a time of which nothing was is no error, and is left out of the NRMSE."""
+    estimate = jnp.concatenate([ESTIMATE, ESTIMATE[:1]])
+    reference = jnp.concatenate([REFERENCE, 0 * REFERENCE[:1]])
+    mask = np.array([[[True], [True]], [[False], [True]], [[False], [False]]])
+    errors = metrics.relative_errors(estimate, reference, mask)
+    np.testing.assert_allclose(errors[:2], [0.2, 0.0], rtol=1e-6)
+    assert np.isnan(errors[2])
+    np.testing.assert_allclose(metrics.nrmse(estimate, reference, mask), 0.2 / np.sqrt(2), rtol=1e-6)
+    # A forecast that diverged at an observed place is still seen to.
+    assert np.isnan(metrics.nrmse(estimate.at[0, 0].set(jnp.nan), reference, mask))

@@ -17,7 +17,7 @@ import pytest
 from smoke import CONFIG_FILE, ROOT, assert_same_run, assert_same_state, change, run_python, snapshot
 from tensorboardX.proto import event_pb2
 
-from msvi.build import build_elbo, build_model
+from msvi.build import build_elbo, build_model, build_trajectories
 from msvi.data.dataset import load_dataset
 from msvi.errors import InputError
 from msvi.training import loop
@@ -44,10 +44,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture(scope="module")
 def parts(smoke_config, smoke_run):
-    """The pieces of the smoke training: data, estimator of the bound, times and fields on the device."""
+    """The pieces of the smoke training: data, estimator of the bound, trajectories on the device."""
     dataset = load_dataset(smoke_config.case, smoke_config.data)
     elbo = build_elbo(smoke_config, build_model(smoke_config, dataset))
-    return dataset, elbo, jnp.asarray(dataset.train.t, jnp.float32), jnp.asarray(dataset.train.u)
+    return dataset, elbo, build_trajectories(elbo.model, dataset.train)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_chunks_validations_and_best(smoke_config, programs, monkeypatch, tmp_pa
     errors, counts = {25: 0.5, 50: 0.3, 57: 0.4, 75: 0.35, 80: 0.2}, []
 
     def make_chunk(elbo, inference, train):
-        def chunk(state, t, u, count):
+        def chunk(state, trajectories, count):
             counts.append(count)
             return state._replace(step=state.step + count), Objective(*jnp.zeros((3, train.log_every)))
 
@@ -312,11 +312,11 @@ def test_validation(smoke_run, parts, programs):
 
 def test_chunks_of_any_length_are_the_same_steps(smoke_config, parts, train_chunk, programs):
     """10 steps at once are 1 + 6 + 3 steps, state and objective; what lies beyond the steps asked for is NaN."""
-    _, elbo, t, u = parts
-    whole, objective = train_chunk(fresh_state(smoke_config, elbo), t, u, 10)
+    _, elbo, trajectories = parts
+    whole, objective = train_chunk(fresh_state(smoke_config, elbo), trajectories, 10)
     state, pieces = fresh_state(smoke_config, elbo), []
     for count in (1, 6, 3):
-        state, piece = train_chunk(state, t, u, count)
+        state, piece = train_chunk(state, trajectories, count)
         assert np.isnan(np.stack(piece)[:, count:]).all()
         pieces.append(np.stack(piece)[:, :count])
     assert_same_state(state, whole)
@@ -325,15 +325,15 @@ def test_chunks_of_any_length_are_the_same_steps(smoke_config, parts, train_chun
 
 def test_objective_and_average(smoke_config, parts, train_chunk, programs):
     """The loss is its parts with a weight that rises linearly; the average follows its recursion from the start."""
-    _, elbo, t, u = parts
+    _, elbo, trajectories = parts
     state = fresh_state(smoke_config, elbo)
     before = jax.tree.map(np.asarray, state.params)
-    state, objective = train_chunk(state, t, u, 1)
+    state, objective = train_chunk(state, trajectories, 1)
     # (1 + 0) / (10 + 0) is below the configured decay.
     expected = jax.tree.map(lambda a, p: 0.1 * a + 0.9 * np.asarray(p), before, state.params)
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-7), state.average, expected)
 
-    objective = train_chunk(fresh_state(smoke_config, elbo), t, u, 10)[1]
+    objective = train_chunk(fresh_state(smoke_config, elbo), trajectories, 10)[1]
     loss, log_likelihood, residual = (np.asarray(values, np.float64) for values in objective)
     inference = smoke_config.inference
     weight = inference.drift_weight * np.minimum(1, np.arange(1, 11) / inference.drift_warmup_steps)
@@ -344,11 +344,13 @@ def test_objective_and_average(smoke_config, parts, train_chunk, programs):
 def test_trajectories_have_times_of_their_own(smoke_config, parts, train_chunk, programs):
     """The bound depends on the spacing of the frames: other times in one trajectory of two give another residual, and
     times moved as a whole, for a drift that knows no clock, the same up to their rounding."""
-    _, elbo, t, u = parts
-    assert t.shape == u.shape[:2] and not elbo.model.config.micro_clock
+    _, elbo, trajectories = parts
+    t = trajectories.t
+    assert t.shape == trajectories.frames.u.shape[:2] and not elbo.model.config.micro_clock
 
     def residual(t):
-        return np.asarray(train_chunk(fresh_state(smoke_config, elbo), t, u, 1)[1].drift_residual[0])
+        state = fresh_state(smoke_config, elbo)
+        return np.asarray(train_chunk(state, trajectories._replace(t=t), 1)[1].drift_residual[0])
 
     np.testing.assert_allclose(residual(t + jnp.array([[0.0], [1.0]])), residual(t), rtol=1e-2)
     assert abs(residual(t * jnp.array([[1.0], [3.0]])) / residual(t) - 1) > 0.05
@@ -359,11 +361,11 @@ def test_one_program_for_all_chunks(smoke_config, parts, train_chunk):
 
     Otherwise the steps are compiled again and again, and chunks of other lengths may round differently.
     """
-    _, elbo, t, u = parts
+    _, elbo, trajectories = parts
     state = fresh_state(smoke_config, elbo)
     given = jax.tree.map(jax.typeof, state)
     # Not `train_chunk` itself, which would let a static number of steps pass.
-    returned = jax.eval_shape(lambda *arguments: train_chunk(*arguments), state, t, u, 1)[0]
+    returned = jax.eval_shape(lambda *arguments: train_chunk(*arguments), state, trajectories, 1)[0]
     for (path, a), b in zip(jax.tree.leaves_with_path(given), jax.tree.leaves(returned), strict=True):
         assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type), jax.tree_util.keystr(path)
 

@@ -10,15 +10,44 @@ SPLITS = ("train", "val", "test")
 
 
 class Split(NamedTuple):
-    """Trajectories in float32, `u` of the shape `(trajectory, time, *grid, channel)`; on disk until they are read.
+    """Trajectories in float32, all quantities non-dimensional; fields are on disk until they are read.
 
-    `t` are the frame times of each trajectory, `(trajectory, time)`. `u_true` is `u` without observation noise, None
-    where it is not known or not kept.
+    Attributes:
+      t: frame times of each trajectory, `(trajectory, time)`, strictly increasing, evenly spaced or not.
+      u: observed fields, `(trajectory, time, *grid, channel)`; zero where nothing was observed.
+      u_true: `u` without observation noise, None where it is not known or not kept.
+      mask: where `u` was observed, boolean, of its shape; None if everywhere.
+      num_frames: frames of each trajectory, `(trajectory,)`; what lies beyond, with times that go on increasing, only
+        fills the arrays. None if all are as long. Frames of which nothing was observed are left out, and no frames.
+      mu: parameters of each trajectory's system, `(trajectory, parameter)`; None if there are none.
+      forcing: what acts on the system from outside, `(trajectory, forcing_time, force)` or, as a field,
+        `(trajectory, forcing_time, *grid, force)`; None if nothing does.
+      forcing_t: its times, `(trajectory, forcing_time)`; a line joins the values between them.
     """
 
     t: np.ndarray
     u: np.ndarray
-    u_true: np.ndarray | None
+    u_true: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    num_frames: np.ndarray | None = None
+    mu: np.ndarray | None = None
+    forcing: np.ndarray | None = None
+    forcing_t: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of each trajectory, `(trajectory,)`."""
+        return np.full(len(self.t), self.t.shape[1]) if self.num_frames is None else self.num_frames
+
+    def observed(self, trajectory: int) -> np.ndarray | None:
+        """Where one trajectory was observed, `(time, *grid, channel)`, nowhere in what fills it; None if everywhere."""
+        mask = None if self.mask is None else self.mask[trajectory]
+        if self.num_frames is None:
+            return mask
+        shape = self.u.shape[1:]
+        frames = np.arange(shape[0]) < self.num_frames[trajectory]
+        frames = np.broadcast_to(frames.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+        return frames if mask is None else frames & mask
 
 
 class Dataset(NamedTuple):
@@ -32,6 +61,7 @@ class Dataset(NamedTuple):
       train, val, test: what is learned from, what the checkpoint is chosen by, and what the errors are measured on.
       published: the paper's test trajectory, where it is none of `test`.
       solid: true where there is no fluid, `(*grid)`; None if there is fluid everywhere.
+      coarsening: full points per coarse cell and axis that the data ask for; None if they leave it open.
     """
 
     coordinates: tuple[np.ndarray, ...]
@@ -41,6 +71,7 @@ class Dataset(NamedTuple):
     test: Split
     published: Split | None = None
     solid: np.ndarray | None = None
+    coarsening: int | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -54,24 +85,27 @@ class Dataset(NamedTuple):
 
 
 def check_dataset(dataset: Dataset) -> Dataset:
-    """Returns `dataset` if a model can be trained on it.
+    """Returns `dataset` if a model can be trained on it; what fills the arrays has to be finite too.
 
     Raises:
       InputError: a value that is not finite, or times that do not increase.
     """
+    fields = "(trajectory, time, *grid, channel)"
+    axes = {"u": fields, "u_true": fields, "mu": "(trajectory, parameter)", "forcing": "(trajectory, forcing_time, …)"}
     for name in SPLITS:
         split = getattr(dataset, name)
-        for field in ("u", "u_true"):
+        for field in axes:
             values = getattr(split, field)
             for trajectory, one in enumerate(() if values is None else values):  # one at a time: they may be large
                 bad = ~np.isfinite(one)
                 if bad.any():
                     where = tuple(int(i) for i in np.argwhere(bad)[0])
                     raise InputError(
-                        f"Data must be finite, got {one[where]} in {name}.{field} at (trajectory, time, *grid, channel)"
-                        f" = {(trajectory, *where)} and {int(bad.sum())} such values in this trajectory; mend or "
-                        "remove it."
+                        f"Data must be finite, got {one[where]} in {name}.{field} at {axes[field]} = "
+                        f"{(trajectory, *where)} and {int(bad.sum())} such values in this trajectory; mend or remove "
+                        "it."
                     )
-        if not np.all(np.diff(split.t, axis=1) > 0):
-            raise InputError("Frame times must increase strictly; sort the frames and drop repeated times.")
+        for t in (split.t, split.forcing_t):
+            if t is not None and not np.all(np.diff(t, axis=1) > 0):
+                raise InputError("Frame times must increase strictly; sort the frames and drop repeated times.")
     return dataset

@@ -1,7 +1,8 @@
 """Evidence lower bound of a window, estimated without solving the SDE.
 
 `ELBO = E_q[log p(u | z)] - 1/2 ∫ E_q || B (m - z) + m' - f(z, t) ||²_{Q^-1} dt`, `B = (Q S^-1 - d/dt log S) / 2`,
-where `q` has the marginals `N(m(t), S(t))`. The prior of the state at the window's start is flat.
+where `q` has the marginals `N(m(t), S(t))`. The prior of the state at the window's start is flat. Frames may lie at any
+times, and of a frame only what was observed is in the likelihood. `Q` may change with time, not with the state.
 
 Source: Course & Nair 2023, "Amortized Reparametrization", arXiv 2312.10550.
 """
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 
 from msvi.errors import InputError, require_at_least, require_positive
 from msvi.inference.posterior import GaussianProcessPosterior, Marginals
+from msvi.model.condition import NO_CONDITION, Condition
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Gaussian, Params
 
@@ -88,14 +90,21 @@ def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array) -
       marginals: of the posterior, `(time, latent_dim)`.
       z: draws from them, `(time, latent_dim)`.
       drift: `f(z, t)` at the draws, `(time, latent_dim)`.
-      log_q: logarithm of the diagonal of `Q`, `(latent_dim,)`.
+      log_q: logarithm of the diagonal of `Q` at each time, `(time, latent_dim)`, or at all, `(1, latent_dim)`.
 
     Returns:
       `(time,)`.
     """
-    gain = 0.5 * (jnp.exp(log_q[None] - marginals.log_var) - marginals.log_var_dot)
+    gain = 0.5 * (jnp.exp(log_q - marginals.log_var) - marginals.log_var_dot)
     residual = gain * (marginals.mean - z) + marginals.mean_dot - drift
-    return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q)[None], axis=-1)
+    return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q), axis=-1)
+
+
+class Frames(NamedTuple):
+    """Observed frames, `(frame, *grid, channel)`; `mask` is true where they were observed, None if everywhere."""
+
+    u: Array
+    mask: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +114,7 @@ class WindowElbo:
     Attributes:
       model: the generative model and its encoder.
       posterior: Gaussian process that joins the encoded frames.
-      num_nodes: frames encoded, equally spaced over the window, both ends included.
+      num_nodes: frames encoded, spread evenly over those of the window, both ends included.
       num_scored: frames whose likelihood is computed, a uniform random subset rescaled to the whole window.
       num_quadrature: points of the time integral, one drawn uniformly in each of as many equal intervals.
     """
@@ -116,15 +125,23 @@ class WindowElbo:
     num_scored: int
     num_quadrature: int
 
-    def __call__(self, params: Params, t: Array, frames: Callable[[Array], Array], key: Array) -> ElboTerms:
+    def __call__(
+        self,
+        params: Params,
+        t: Array,
+        frames: Callable[[Array], Frames],
+        key: Array,
+        condition: Callable[[Array], Condition] = lambda t: NO_CONDITION,
+    ) -> ElboTerms:
         """One-sample estimate.
 
         Args:
           params: `{"model": ..., "posterior": ...}`.
           t: frame times, `(frame,)`.
-          frames: numbers of frames in the window, `(n,)`, to the observed frames, `(n, *grid, channel)`. Few of them
-            are asked for, so that a window need not be cut out as a whole.
+          frames: numbers of frames in the window, `(n,)`, to the observed frames. Few of them are asked for, so that a
+            window need not be cut out as a whole.
           key: of the frames scored, the quadrature times and the latent draws.
+          condition: a time to what acts on the system at it.
         """
         model, num_frames = self.model, t.shape[0]
         subset_key, time_key, draw_key = jax.random.split(key, 3)
@@ -136,7 +153,7 @@ class WindowElbo:
         stratum = jnp.arange(self.num_quadrature) + jax.random.uniform(time_key, (self.num_quadrature,))
         quadrature = t[0] + duration * stratum / self.num_quadrature
 
-        encoded = jax.vmap(model.encode, (None, 0))(params["model"], frames(node))
+        encoded = jax.vmap(model.encode, (None, 0, 0))(params["model"], *frames(node))
         times = jnp.concatenate([t[scored], quadrature])
         marginals = self.posterior.marginals(params["posterior"], t[node], encoded, times)
         z = marginals.gaussian.sample(draw_key)
@@ -148,18 +165,25 @@ class WindowElbo:
 
         at_quadrature = jax.tree.map(lambda a: a[self.num_scored :], marginals)
         z = z[self.num_scored :]
-        drift = jax.vmap(model.drift, (None, 0, 0))(params["model"], quadrature, z)
-        residual = drift_residual(at_quadrature, z, drift, model.log_q(params["model"]))
+        acting = jax.vmap(condition)(quadrature)
+        drift = jax.vmap(model.drift, (None, 0, 0, 0))(params["model"], quadrature, z, acting)
+        log_q = jax.vmap(model.log_q, (None, 0), axis_size=self.num_quadrature)(params["model"], acting)
+        residual = drift_residual(at_quadrature, z, drift, log_q)
         return ElboTerms(log_likelihood, duration * residual.mean())
 
 
-def _log_likelihood(decoded: Gaussian, u: Array) -> Array:
-    """Sum of the log densities of the frames `u` `(frame, *grid, channel)` under means of this shape and one variance.
+def _log_likelihood(decoded: Gaussian, frames: Frames) -> Array:
+    """Sum of the log densities of what was observed of the frames, under means of their shape and one variance.
 
     The sum over the grid is a matrix product, and the barrier keeps XLA from computing means and variance anew within
     it: several times faster on a CPU than the sum of `Gaussian.log_prob`.
     """
     mean, log_var = jax.lax.optimization_barrier(decoded)
-    squares = (u - mean).reshape(len(u), -1) ** 2
-    constant = log_var.sum() + log_var.size * jnp.log(2 * jnp.pi)
-    return -0.5 * ((squares @ jnp.exp(-log_var).ravel()).sum() + len(u) * constant)
+    squares = (frames.u - mean).reshape(len(mean), -1) ** 2
+    if frames.mask is None:
+        constant = len(mean) * (log_var.sum() + log_var.size * jnp.log(2 * jnp.pi))
+    else:
+        observed = frames.mask.reshape(squares.shape).astype(squares.dtype)
+        squares = squares * observed
+        constant = (observed @ (log_var.ravel() + jnp.log(2 * jnp.pi))).sum()
+    return -0.5 * ((squares @ jnp.exp(-log_var).ravel()).sum() + constant)

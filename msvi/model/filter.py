@@ -8,10 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi.errors import InputError
-from msvi.types import Array
-
-# How a field or a state continues beyond each end of an axis, and the name numpy's `pad` has for it.
-BOUNDARIES = {"periodic": "wrap", "edge": "edge"}
+from msvi.types import BOUNDARIES, Array
 
 
 @dataclasses.dataclass(frozen=True)

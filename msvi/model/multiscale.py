@@ -11,7 +11,9 @@ import numpy as np
 
 from msvi.errors import InputError, require_at_least, require_positive
 from msvi.model import frame, networks
+from msvi.model.condition import NO_CONDITION, Condition, ConditionScale
 from msvi.model.filter import MacroFilter
+from msvi.model.gaps import fill_gaps
 from msvi.types import Array, Gaussian, Params
 
 FRAMES = ("fixed", "moving")
@@ -23,7 +25,7 @@ class ModelConfig:
 
     Attributes:
       micro_dim: microscale latents; 0 is the closure baseline, macroscale only.
-      coarsening: `s`, full-resolution points per coarse cell and axis.
+      coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file.
       n_sigma: half-width of the filter kernel in units of `s`.
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
@@ -38,6 +40,8 @@ class ModelConfig:
         there: an affine map, learned for each cell, of what a network makes of `eta`; 0 where the equation is the same
         everywhere.
       cell_hidden: hidden widths of that network; the last one is the number of its outputs.
+      dispersion_hidden: hidden widths of the network that says what parameters and forcing, if there are any, add to
+        `log Q`.
       micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
@@ -60,6 +64,7 @@ class ModelConfig:
     position_harmonics: int = 4
     cell_features: int = 0
     cell_hidden: tuple[int, ...] = (32, 32)
+    dispersion_hidden: tuple[int, ...] = (16,)
     micro_clock: bool = False
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
@@ -68,14 +73,14 @@ class ModelConfig:
     init_micro_log_var: float = -4.0
 
     def __post_init__(self):
-        require_at_least(self, "model", micro_dim=0, coarsening=1, n_sigma=1, stencil_radius=0, position_harmonics=0)
+        require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=0, position_harmonics=0)
         require_at_least(self, "model", encoder_pooling=1, cell_features=0)
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in FRAMES:
             raise InputError(f"`model.micro_frame` must be one of {FRAMES}, got {self.micro_frame!r}.")
         if not self.cell_hidden:
             raise InputError("`model.cell_hidden` needs at least one width, got none; change it.")
-        for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell"):
+        for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell", "dispersion"):
             widths = getattr(self, f"{part}_hidden")
             if any(width < 1 for width in widths):
                 raise InputError(f"`model.{part}_hidden` needs widths of at least 1, got {widths}; change it.")
@@ -96,7 +101,9 @@ def check_pooling(pooling: int, grid: tuple[int, ...]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class MultiscaleModel:
-    """`dz = f(z, t) dt + L dW`, `z = (zeta, eta)`, and `u | z` by a Product of Experts.
+    """`dz = f(z, t; c) dt + L(c) dW`, `z = (zeta, eta)`, and `u | z` by a Product of Experts.
+
+    `c` is the condition at time `t`, parameters and forcing, where there are any (see `msvi.model.condition`).
 
     Hyper-parameters only; every method is a pure function of `params`. Latents are of order one: `zeta` is the
     restriction in units of `field_scale` times the filter's gain, network inputs and outputs are in units of
@@ -108,6 +115,7 @@ class MultiscaleModel:
       num_channels: fields per point.
       boundary: kind of each axis, `"periodic"` or `"edge"`.
       field_scale: typical size of `u`, for example its standard deviation over the training data.
+      condition_scale: sizes and scales of the conditions; the default is for none.
 
     Raises:
       InputError: a grid that the pooling does not divide.
@@ -118,6 +126,7 @@ class MultiscaleModel:
     num_channels: int
     boundary: tuple[str, ...]
     field_scale: float
+    condition_scale: ConditionScale = ConditionScale()
 
     def __post_init__(self):
         check_pooling(self.config.encoder_pooling, self.grid)
@@ -160,6 +169,8 @@ class MultiscaleModel:
         c = self.config
         macro_key, micro_key, encoder_key, decoder_key, displacement_key = jax.random.split(key, 5)
         zeta, eta = jnp.zeros(self.zeta_shape), jnp.zeros(c.micro_dim)
+        everywhere, local = self._features(self.condition_scale.zeros(self.filter.coarse_grid))
+        acting = _join(everywhere, local)
         params = {
             "kernel": self.filter.init_kernel(),
             "posterior_log_var": jnp.full(self.latent_dim, c.init_posterior_log_var),
@@ -170,7 +181,7 @@ class MultiscaleModel:
             pooled = networks.pool(jnp.zeros(self.field_shape), c.encoder_pooling)
             params |= {
                 "micro_log_var": jnp.full(self.field_shape, c.init_micro_log_var),
-                "micro_drift": self._micro_drift.init(micro_key, jnp.zeros(()), zeta, eta),
+                "micro_drift": self._micro_drift.init(micro_key, jnp.zeros(()), zeta, eta, acting),
                 "encoder": self._encoder.init(encoder_key, pooled),
                 "decoder": self._decoder.init(decoder_key, eta),
             }
@@ -182,10 +193,12 @@ class MultiscaleModel:
             seen = self._seen_by_cells(params, eta)
             shape = (*self.filter.coarse_grid, c.cell_features, seen.size)
             params["cells"] = jax.random.normal(macro_key, shape) / np.sqrt(seen.size)
-        position = self._cell_positions(params, zeta, eta)
-        return params | {"macro_drift": self._macro_drift.init(macro_key, zeta, eta, position)}
+        if acting is not None:
+            params["dispersion"] = self._dispersion.init(jax.random.fold_in(key, 1), acting)
+        position = self._cell_features(params, zeta, eta, local)
+        return params | {"macro_drift": self._macro_drift.init(macro_key, zeta, eta, position, everywhere)}
 
-    def encode(self, params: Params, u: Array) -> Gaussian:
+    def encode(self, params: Params, u: Array, mask: Array | None = None) -> Gaussian:
         """Latent distribution of one frame, from the frame alone.
 
         `zeta = restrict(u)`; the mean of `eta` comes from what the mesh misses, `u - lift(restrict(u))`, seen from the
@@ -193,10 +206,14 @@ class MultiscaleModel:
 
         Args:
           u: `(*grid, channel)`.
+          mask: where `u` was observed, of its shape; the rest is filled in from around it (see `msvi.model.gaps`).
+            None if everywhere.
 
         Returns:
           Gaussian of `z`, `(latent_dim,)`.
         """
+        if mask is not None:
+            u = fill_gaps(u, mask, self.boundary)
         coarse = self.filter.restrict(params["kernel"], u)
         zeta = coarse / self._zeta_scale
         if not self.config.micro_dim:
@@ -239,21 +256,28 @@ class MultiscaleModel:
             micro = frame.shift(micro, self._place(params, zeta), self.boundary)
         return macro, micro * trust * self.field_scale
 
-    def drift(self, params: Params, t: Array, z: Array) -> Array:
-        """`f(z, t)`, `(latent_dim,)`: the same in every cell for `zeta`, of the whole state for `eta`."""
+    def drift(self, params: Params, t: Array, z: Array, condition: Condition = NO_CONDITION) -> Array:
+        """`f(z, t; c)`, `(latent_dim,)`: the same in every cell for `zeta`, of the whole state for `eta`."""
         zeta, eta = self.split(z)
-        position = self._cell_positions(params, zeta, eta)
-        rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta, position).ravel()]
+        everywhere, local = self._features(condition)
+        position = self._cell_features(params, zeta, eta, local)
+        rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta, position, everywhere).ravel()]
         if self.config.micro_dim:
             seen = zeta
             if self._moves:
                 seen = frame.centre(zeta, frame.centroid(zeta, self.boundary), self.boundary)
-            rates.append(self._micro_drift.apply(params["micro_drift"], t, seen, eta))
+            rates.append(self._micro_drift.apply(params["micro_drift"], t, seen, eta, _join(everywhere, local)))
         return jnp.concatenate(rates) * self.config.drift_scale
 
-    def log_q(self, params: Params) -> Array:
-        """Logarithm of the diagonal of `Q = L Lᵀ`, `(latent_dim,)`; constant in time and state."""
-        return params["log_q"]
+    def log_q(self, params: Params, condition: Condition = NO_CONDITION) -> Array:
+        """Logarithm of the diagonal of `Q = L Lᵀ`, `(latent_dim,)`; the same for all states."""
+        acting = _join(*self._features(condition))
+        if acting is None:
+            return params["log_q"]
+        return params["log_q"] + self._dispersion.apply(params["dispersion"], acting)
+
+    def _features(self, condition: Condition) -> tuple[Array | None, Array | None]:
+        return self.condition_scale.features(condition)
 
     @property
     def _moves(self) -> bool:
@@ -265,9 +289,9 @@ class MultiscaleModel:
         seen = frame.centre(zeta, phase, self.boundary)
         return phase + self._displacement.apply(params["displacement"], seen)
 
-    def _cell_positions(self, params: Params, zeta: Array, eta: Array) -> Array | None:
-        """What tells each cell where it lies, `(*coarse_grid, feature)`: in the moving frame, and on the mesh."""
-        features = []
+    def _cell_features(self, params: Params, zeta: Array, eta: Array, local: Array | None) -> Array | None:
+        """What sets cells apart, `(*coarse_grid, feature)`: local forcing, place on mesh and in the moving frame."""
+        features = [] if local is None else [local]
         if self.config.cell_features:
             features.append(params["cells"] @ self._seen_by_cells(params, eta))
         if self._moves:
@@ -284,6 +308,10 @@ class MultiscaleModel:
     @property
     def _cell_input(self):
         return networks.MLP(self.config.cell_hidden[:-1], self.config.cell_hidden[-1])
+
+    @property
+    def _dispersion(self):
+        return networks.MLP(self.config.dispersion_hidden, self.latent_dim, out_scale=0.1)
 
     @property
     def _displacement(self):
@@ -304,3 +332,9 @@ class MultiscaleModel:
     @property
     def _decoder(self):
         return networks.MicroDecoder(self.config.decoder_hidden, self.field_shape)
+
+
+def _join(everywhere: Array | None, local: Array | None) -> Array | None:
+    """Both parts of a condition in one vector; None if there is none."""
+    parts = [part.ravel() for part in (everywhere, local) if part is not None]
+    return jnp.concatenate(parts) if parts else None

@@ -79,8 +79,8 @@ class Displacement(nn.Module):
 class MacroDrift(nn.Module):
     """Local macroscale drift: one MLP shared by all cells, equivariant to shifts of a periodic mesh.
 
-    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, p_c, eta)`, all channels of all cells of the stencil, where `p_c`,
-    if given, says where the cell lies.
+    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, p_c, c, eta)`, all channels of all cells of the stencil. `p_c`, if
+    given, says where the cell lies and what acts on it from outside, and `c` what acts on all cells.
 
     Attributes:
       hidden: hidden widths.
@@ -93,7 +93,7 @@ class MacroDrift(nn.Module):
     boundary: tuple[str, ...]
 
     @nn.compact
-    def __call__(self, zeta: Array, eta: Array, position: Array | None = None) -> Array:
+    def __call__(self, zeta: Array, eta: Array, position: Array | None = None, condition: Array | None = None) -> Array:
         *coarse_grid, num_channels = zeta.shape
         padded = zeta
         for axis, kind in enumerate(self.boundary):
@@ -106,12 +106,15 @@ class MacroDrift(nn.Module):
         ]
         if position is not None:
             stencil.append(position)
-        everywhere = jnp.broadcast_to(eta, (*coarse_grid, eta.shape[0]))
+        everywhere = eta if condition is None else jnp.concatenate([condition, eta])
+        everywhere = jnp.broadcast_to(everywhere, (*coarse_grid, everywhere.shape[0]))
         return MLP(self.hidden, num_channels, out_scale=0.1)(jnp.concatenate([*stencil, everywhere], axis=-1))
 
 
 class MicroDrift(nn.Module):
-    """Microscale drift `d eta / dt = MLP(zeta, sin t, cos t, eta)`, `zeta` all over the mesh.
+    """Microscale drift `d eta / dt = MLP(zeta, sin t, cos t, c, eta)`, `zeta` all over the mesh.
+
+    `c`, if given, is what acts on the system from outside, all over the mesh.
 
     As in `MacroDrift`, `eta` is the last of the inputs: a further latent only adds a row to the weights.
 
@@ -124,6 +127,8 @@ class MicroDrift(nn.Module):
     clock: bool
 
     @nn.compact
-    def __call__(self, t: Array, zeta: Array, eta: Array) -> Array:
-        clock = jnp.array([jnp.sin(t), jnp.cos(t)] if self.clock else [])
-        return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([zeta.ravel(), clock, eta]))
+    def __call__(self, t: Array, zeta: Array, eta: Array, condition: Array | None = None) -> Array:
+        seen = [zeta.ravel(), jnp.array([jnp.sin(t), jnp.cos(t)] if self.clock else [])]
+        if condition is not None:
+            seen.append(condition)
+        return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([*seen, eta]))

@@ -8,9 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
 from msvi.errors import InputError, require_at_least, require_positive
-from msvi.inference.elbo import InferenceConfig, WindowElbo
+from msvi.inference.elbo import Frames, InferenceConfig, WindowElbo
+from msvi.model.condition import NO_CONDITIONS, Conditions
+from msvi.training.sharding import data_mesh, divide_windows, replicated
 from msvi.types import Array, Params
 
 
@@ -34,6 +38,8 @@ class TrainConfig:
       warm_start: workdir of a trained run with fewer microscale latents whose weights this one begins with; empty for
         random ones. The weight of the drift residual, which rises for the sake of random weights, is then whole from
         the first step.
+      data_parallel: divide the windows of every batch over all devices, of which `batch_windows` must be a multiple.
+        Windows and random numbers are those of one device, losses the same but for rounding, which training amplifies.
     """
 
     steps: int = 20_000
@@ -47,6 +53,7 @@ class TrainConfig:
     log_every: int = 100
     eval_every: int = 1000
     warm_start: str = ""
+    data_parallel: bool = False
 
     def __post_init__(self):
         require_at_least(
@@ -78,6 +85,22 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     step: Array
     key: Array
+
+
+class Trajectories(NamedTuple):
+    """What is learned from, on the device.
+
+    Attributes:
+      t: frame times, `(trajectory, time)`.
+      frames: observed frames, with an axis `trajectory` in front.
+      num_frames: frames of each trajectory, `(trajectory,)`; those beyond are never looked at.
+      conditions: what acts on each, with an axis `trajectory` in front.
+    """
+
+    t: Array
+    frames: Frames
+    num_frames: Array
+    conditions: Conditions = NO_CONDITIONS
 
 
 class Objective(NamedTuple):
@@ -112,39 +135,61 @@ def init_state(elbo: WindowElbo, train: TrainConfig, key: Array) -> TrainState:
     return init(key)
 
 
+def place_state(state: TrainState, mesh: Mesh) -> TrainState:
+    """A copy of `state` on every device of `mesh`; of several processes, as the first has it."""
+
+    @jax.jit(out_shardings=replicated(mesh))
+    def place(host):
+        return host._replace(key=jax.random.wrap_key_data(host.key))
+
+    return place(multihost_utils.broadcast_one_to_all(state._replace(key=jax.random.key_data(state.key))))
+
+
 def make_train_chunk(
     elbo: WindowElbo, inference: InferenceConfig, train: TrainConfig
-) -> Callable[[TrainState, Array, Array, int], tuple[TrainState, Objective]]:
-    """A jitted function `(state, t, u, num_steps) -> (state, objective of each step)`.
+) -> Callable[[TrainState, Trajectories, int], tuple[TrainState, Objective]]:
+    """A jitted function `(state, trajectories, num_steps) -> (state, objective of each step)`.
 
-    `t` `(trajectory, time)` and `u` `(trajectory, time, *grid, channel)` stay on the device; up to `train.log_every`
+    The trajectories stay on the device; up to `train.log_every`
     steps run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
     chunks of any length are the same program and round the same way. The objective's arrays are `(log_every,)`, NaN
-    beyond `num_steps`. The state is donated.
+    beyond `num_steps`. The state is donated. With `train.data_parallel` state and trajectories are on all devices, and
+    so is what is returned.
 
     Raises:
-      InputError: `train.random_shift` on an axis that is not periodic.
+      InputError: `train.random_shift` on an axis that is not periodic, or under a forcing field, which stays; windows
+        that cannot be divided over the devices.
     """
     optimizer, margin, length = make_optimizer(train), train.random_shift, inference.window
+    mesh = data_mesh(train.data_parallel, train.batch_windows)
     warmup_steps = 0 if train.warm_start else inference.drift_warmup_steps
     check_shift(margin, elbo.model.boundary)
+    if margin and elbo.model.condition_scale.local:
+        raise InputError(f"`train.random_shift` cannot shift the forcing field too, got {margin}; set it to 0.")
 
-    def objective(params, t, u, windows, weight, key):
+    def terms(params, trajectories, windows, keys):
         def one(window, key):
-            times = window_times(t, window, length)
-            return elbo(params, times, lambda index: cut_frames(u, window, index, margin), key)
+            times = window_times(trajectories.t, window, length)
+            conditions = jax.tree.map(lambda a: a[window.trajectory], trajectories.conditions)
+            return elbo(params, times, lambda i: cut_frames(trajectories, window, i, margin), key, conditions.at)
 
-        terms = jax.vmap(one)(windows, jax.random.split(key, train.batch_windows))
+        return jax.vmap(one)(windows, keys)
+
+    terms = divide_windows(terms, mesh)
+
+    def objective(params, trajectories, windows, weight, key):
+        each = terms(params, trajectories, windows, jax.random.split(key, train.batch_windows))
         per_value = 1.0 / (length * np.prod(elbo.model.field_shape))
-        log_likelihood, residual = (term.mean() * per_value for term in terms)
+        log_likelihood, residual = (term.mean() * per_value for term in each)
         loss = weight * residual - log_likelihood
         return loss, Objective(loss, log_likelihood, residual)
 
-    def step(state, t, u):
+    def step(state, trajectories):
         window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        windows = sample_windows(window_key, t.shape, len(elbo.model.grid), length, train.batch_windows, margin)
+        ndim = len(elbo.model.grid)
+        windows = sample_windows(window_key, trajectories.num_frames, ndim, length, train.batch_windows, margin)
         weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(warmup_steps, 1))
-        grads, info = jax.grad(objective, has_aux=True)(state.params, t, u, windows, weight, elbo_key)
+        grads, info = jax.grad(objective, has_aux=True)(state.params, trajectories, windows, weight, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets the first steps fast: its decay grows with the number of steps taken.
@@ -152,16 +197,18 @@ def make_train_chunk(
         average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
         return TrainState(params, average, opt_state, state.step + 1, state.key), info
 
-    @jax.jit(donate_argnames="state")
-    def train_chunk(state, t, u, num_steps):
+    @jax.jit(donate_argnames="state", out_shardings=replicated(mesh))
+    def train_chunk(state, trajectories, num_steps):
         def body(i, carry):
             state, history = carry
-            state, info = step(state, t, u)
+            state, info = step(state, trajectories)
             return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
 
         # Periods continued, once, so that a shifted window is cut like any other.
         if margin:
-            u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * (u.ndim - 3), (0, 0)), mode="wrap")
+            width = ((0, 0), (0, 0), *((0, margin),) * len(elbo.model.grid), (0, 0))
+            frames = jax.tree.map(lambda a: jnp.pad(a, width, mode="wrap"), trajectories.frames)
+            trajectories = trajectories._replace(frames=frames)
         history = Objective(*(jnp.full(train.log_every, jnp.nan) for _ in Objective._fields))
         return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
@@ -190,7 +237,7 @@ class Windows(NamedTuple):
 
 
 def sample_windows(
-    key: Array, shape: tuple[int, int], ndim: int, length: int, num_windows: int, margin: int = 0
+    key: Array, frames_of_each: Array, ndim: int, length: int, num_windows: int, margin: int = 0
 ) -> Windows:
     """Random windows of `length` frames, shifted in space by 0 to `margin` points along each axis.
 
@@ -199,12 +246,12 @@ def sample_windows(
     frames between are seen more often, at most twice as often.)
 
     Args:
-      shape: number of trajectories and of frames of each.
+      frames_of_each: number of frames of each trajectory, `(trajectory,)`.
       ndim: axes of the grid.
     """
-    num_trajectories, num_frames = shape
     trajectory_key, start_key, shift_key = jax.random.split(key, 3)
-    trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, num_trajectories)
+    trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, len(frames_of_each))
+    num_frames = frames_of_each[trajectory]
     start = jax.random.randint(start_key, (num_windows,), 1 - length, num_frames)
     start = jnp.clip(start, 0, num_frames - length)
     return Windows(trajectory, start, jax.random.randint(shift_key, (num_windows, ndim), 0, margin + 1))
@@ -215,16 +262,20 @@ def window_times(t: Array, window: Windows, length: int) -> Array:
     return jax.lax.dynamic_slice(t, (window.trajectory, window.start), (1, length))[0]
 
 
-def cut_frames(u: Array, window: Windows, index: Array, margin: int = 0) -> Array:
-    """Frames `index` `(n,)` of one window, `(n, *grid, channel)`.
+def cut_frames(trajectories: Trajectories, window: Windows, index: Array, margin: int = 0) -> Frames:
+    """Frames `index` `(n,)` of one window.
 
     Args:
-      u: `(trajectory, time, *grid, channel)`, each axis of the grid continued by `margin` points.
+      trajectories: with each axis of the grid continued by `margin` points.
     """
-    size = (1, 1, *(n - margin for n in u.shape[2:-1]), u.shape[-1])
 
-    def cut(i):
-        return jax.lax.dynamic_slice(u, (window.trajectory, window.start + i, *window.origin, 0), size)[0, 0]
+    def cut(a):
+        size = (1, 1, *(n - margin for n in a.shape[2:-1]), a.shape[-1])
 
-    # Without the barrier XLA fuses the slices into each of their consumers and cuts them many times.
-    return jax.lax.optimization_barrier(jax.vmap(cut)(index))
+        def one(i):
+            return jax.lax.dynamic_slice(a, (window.trajectory, window.start + i, *window.origin, 0), size)[0, 0]
+
+        # Without the barrier XLA fuses the slices into each of their consumers and cuts them many times.
+        return jax.lax.optimization_barrier(jax.vmap(one)(index))
+
+    return jax.tree.map(cut, trajectories.frames)

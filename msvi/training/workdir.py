@@ -1,16 +1,28 @@
 """The folder of a run: which files it holds, whose it is, and how they are written."""
 
+import contextlib
 import json
 import os
 import re
+import socket
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 from msvi.config import Config, differences, load_json, to_dict
 from msvi.errors import InputError
-from msvi.training.checkpoint import CheckpointStore
+from msvi.training.checkpoint import CheckpointStore, explain_full_disk
+from msvi.training.lock import hold_lock
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
-_FREE = ("train.steps", "data.cache_dir")
+_FREE = ("train.steps", "train.data_parallel", "data.cache_dir")
+
+# What a run that was killed at its very beginning leaves.
+_LEFTOVERS = {"lock", "config.json.tmp"}
 
 
 class Workdir(NamedTuple):
@@ -40,8 +52,8 @@ class Workdir(NamedTuple):
 
     @property
     def best(self) -> CheckpointStore:
-        """The checkpoint with the lowest validation forecast error."""
-        return CheckpointStore(os.path.join(self.path, "checkpoints", "best"), keep=1)
+        """The checkpoint with the lowest validation forecast error; it cannot be made again, so there are two of it."""
+        return CheckpointStore(os.path.join(self.path, "checkpoints", "best"), keep=1, spare=True)
 
     def check(self, config: Config) -> None:
         """Passes where `config` may start or go on here.
@@ -57,7 +69,7 @@ class Workdir(NamedTuple):
         if existing != self.path:
             return
         if not os.path.exists(self.config):
-            if os.listdir(self.path):
+            if set(os.listdir(self.path)) - _LEFTOVERS:
                 raise InputError(
                     f"`workdir` must be new, empty or a run of msvi, but {self.path} holds other files; choose another."
                 )
@@ -69,17 +81,63 @@ class Workdir(NamedTuple):
                 "give the same configuration."
             )
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes from writing meanwhile; the folder is created.
+
+        Raises:
+          InputError: another process writes here, which is named.
+        """
+        with explain_full_disk(self.path):
+            os.makedirs(self.path, exist_ok=True)
+        with hold_lock(os.path.join(self.path, "lock")):
+            yield
+
     def start(self, config: Config, step: int) -> None:
-        """Writes the configuration and drops history later than `step`, which a resumed run writes again."""
-        os.makedirs(self.path, exist_ok=True)
+        """Writes the configuration, mends the checkpoints and drops history later than `step`, which comes again."""
+        with explain_full_disk(self.path):
+            os.makedirs(self.path, exist_ok=True)
         replace_file(self.config, json.dumps(to_dict(config), indent=2) + "\n")
+        self.latest.mend()
+        self.best.mend()
         entries = [entry for entry in self.read_history() if entry["step"] <= step]
         replace_file(self.history, "".join(json.dumps(entry) + "\n" for entry in entries))
 
     def append_history(self, entry: dict[str, float]) -> None:
         """Adds one entry, which has a `step`."""
-        with open(self.history, "a", encoding="utf-8") as file:
+        with explain_full_disk(self.path), open(self.history, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+    @contextlib.contextmanager
+    def event_file(self, step: int) -> Iterator[Callable[[dict[str, float]], None]]:
+        """A function that adds an entry of the history to a new event file, which overrides what is later than `step`.
+
+        Entries are on the disk when it returns. The writer that tensorboardX has for this writes from a thread: it
+        loses what is waiting when the process is killed, and waits forever when the disk is full.
+        """
+        # Two starts within a second would share a file but for `step`: with it, they share what is overridden.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{step}"
+        with explain_full_disk(self.path):
+            os.makedirs(self.tensorboard, exist_ok=True)
+            writer = RecordWriter(os.path.join(self.tensorboard, name))
+
+        def write(event: Event) -> None:
+            event.wall_time = time.time()
+            with explain_full_disk(self.path):
+                writer.write(event.SerializeToString())
+                writer.flush()
+
+        def add(entry: dict[str, float]) -> None:
+            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in entry.items()]
+            write(Event(step=entry["step"], summary=Summary(value=values)))
+
+        try:
+            write(Event(file_version="brain.Event:2"))
+            write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+            yield add
+        finally:
+            with contextlib.suppress(OSError):  # where a full disk was told of already
+                writer.close()
 
     def read_history(self) -> list[dict[str, float]]:
         """All entries, oldest first; a last line cut short by a kill is left out."""
@@ -104,7 +162,20 @@ def write_json(path: str, values: dict[str, Any]) -> None:
 
 
 def replace_file(path: str, text: str) -> None:
-    """Writes beside the final place and renames, so that a killed process leaves no half file there."""
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".tmp", path)
+    """Writes beside the final place and renames, so that a killed process leaves no half file there.
+
+    Raises:
+      InputError: the disk is full; what stood there before still does.
+    """
+    temporary = path + ".tmp"
+    with explain_full_disk(os.path.dirname(path) or "."):
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.remove(temporary)
+            raise

@@ -1,0 +1,39 @@
+"""Command line: `python -m msvi.data inspect FILE` tells what a data file holds, lacks and would be used for."""
+
+import argparse
+import sys
+
+from msvi.data.inspect import inspect
+from msvi.errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Status 0 if the file can be used and 2 if not; nothing is written."""
+    parser = argparse.ArgumentParser(prog="python -m msvi.data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("inspect", help="what a data file holds, what would be used, and what is wrong")
+    command.add_argument("file", help="NumPy archive, HDF5, NetCDF, Zarr, PDEBench, The Well")
+    command.add_argument("--boundary", default="", help="kind of each axis, as periodic,edge; the file's if left out")
+    for name, use in (("train", "learn from"), ("val", "validate"), ("test", "test")):
+        command.add_argument(f"--num_{name}", type=_count, default=0, help=f"trajectories to {use}; 0 leaves it open")
+    command.add_argument("--seed", type=_count, default=0, help="of the division into splits")
+    given = parser.parse_args(arguments)
+    boundary = tuple(given.boundary.split(",")) if given.boundary else ()
+    try:
+        text, usable = inspect(given.file, boundary, given.num_train, given.num_val, given.num_test, given.seed)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0 if usable else 2
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {number}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Trajectories from a data file: which file it is, what it lacks, and the data set it makes."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from msvi.data import pdebench, the_well
+from msvi.data.arrays import StoredArray, reading
+from msvi.data.division import Piece, divide
+from msvi.data.files import open_variables, recognise
+from msvi.data.frames import observed_frames, read_split
+from msvi.data.layout import Layout, from_variables
+from msvi.data.problems import find_problems, refuse
+from msvi.data.split import SPLITS, Dataset, check_dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """Trajectories from a data file; no equation is known."""
+
+
+class Recording(NamedTuple):
+    """What a data file holds, with nothing of its fields read.
+
+    Attributes:
+      kind: of file, in words.
+      grid: points per axis.
+      num_channels: fields per grid point.
+      boundary: kind of each axis, None if it is not known.
+      coarsening: full points per coarse cell and axis, None if the file does not say it.
+      num_parameters, num_forces: lengths of `mu` and `forcing`, 0 without.
+      num_trajectories: in the whole file.
+      num_frames: observed frames of each trajectory of each split, by its name; empty if that cannot be said.
+      problems: what stands in the way of using the file, for `refuse`.
+    """
+
+    kind: str
+    grid: tuple[int, ...]
+    num_channels: int
+    boundary: tuple[str, ...] | None
+    coarsening: int | None
+    num_parameters: int
+    num_forces: int
+    num_trajectories: int
+    num_frames: dict[str, tuple[int, ...]]
+    problems: list[str]
+
+
+def describe(
+    path: str, boundary: tuple[str, ...] = (), num_train: int = 0, num_val: int = 0, num_test: int = 0, seed: int = 0
+) -> Recording:
+    """What the file holds and lacks; the arguments are those of `load_recorded`.
+
+    Raises:
+      InputError: the file is missing, damaged, of an unknown kind, or holds no fields.
+    """
+    with open_layout(path) as (kind, layout):
+        layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
+    about = {name for name, _ in problems}
+    return Recording(
+        kind=kind,
+        grid=layout.grid,
+        num_channels=layout.u.shape[-1],
+        boundary=None if "boundary" in about else layout.boundary,
+        coarsening=None if layout.coarsening is None or "coarsening" in about else int(layout.coarsening),
+        num_parameters=_last_size(layout.mu),
+        num_forces=_last_size(layout.forcing),
+        num_trajectories=layout.u.shape[0],
+        num_frames={name: tuple(len(piece.frames) for piece in pieces[name]) for name in pieces},
+        problems=[text for _, text in problems],
+    )
+
+
+def load_recorded(
+    path: str, boundary: tuple[str, ...], num_train: int, num_val: int, num_test: int, seed: int
+) -> Dataset:
+    """The trajectories of a data file in the layout of `msvi.data.layout`, of PDEBench or of The Well.
+
+    Args:
+      path: of a file, or of a folder of The Well.
+      boundary: kind of each axis; if empty, what the file says.
+      num_train, num_val, num_test: trajectories per split; 0 for what `divide` takes of its own accord.
+      seed: of the division, where the file has none.
+
+    Raises:
+      InputError: the file is damaged or of an unknown kind; or with all that it lacks; or a value is not finite.
+    """
+    with open_layout(path) as (_, layout):
+        layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
+        refuse(path, [text for _, text in problems])
+        splits = (read_split(layout, path, pieces[name]) for name in SPLITS)
+        coarsening = None if layout.coarsening is None else int(layout.coarsening)
+        return check_dataset(Dataset(coordinates(layout), layout.boundary, *splits, coarsening=coarsening))
+
+
+@contextlib.contextmanager
+def open_layout(path: str) -> Iterator[tuple[str, Layout]]:
+    """The kind of file in words and the layout of its arrays, which can be read while it is open.
+
+    Raises:
+      InputError: the file is missing, damaged, of an unknown kind, or holds no fields.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _open(path, stack)
+
+
+def _open(path: str, stack: contextlib.ExitStack) -> tuple[str, Layout]:
+    folder = the_well.find_splits(path)
+    if folder:
+        with reading(path):
+            return "folder of HDF5, The Well", the_well.read_folder(folder, stack)
+    kind = name = recognise(path)
+    if kind == "HDF5":
+        with reading(path):
+            file = stack.enter_context(h5py.File(path))
+            name = "NetCDF-4" if "_NCProperties" in file.attrs else kind
+            for importer in () if "u" in file else (the_well, pdebench):
+                found = importer.read_file(file, path)
+                if found is not None:
+                    return f"{kind}, {found[0]}", found[1]
+    dataset = stack.enter_context(open_variables(path, kind))
+    with reading(path):
+        return name, from_variables(dataset, path)
+
+
+def plan(
+    layout: Layout, boundary: tuple[str, ...], numbers: tuple[int, int, int], seed: int
+) -> tuple[Layout, dict[str, list[Piece]], list[tuple[str, str]]]:
+    """The layout with the given boundary, its pieces by split, and every problem that shows before a field is read.
+
+    Args:
+      layout: of the file.
+      boundary: in place of the file's, if not empty.
+      numbers: trajectories asked for, for each of `SPLITS`.
+      seed: of the division at random.
+    """
+    if boundary:
+        layout = layout._replace(boundary=tuple(boundary))
+    problems = find_problems(layout)
+    about = {name for name, _ in problems}
+    if about & {"mask", "split"} or ("t" in about and layout.t is not None):
+        return layout, {}, problems
+    asked = dict(zip(SPLITS, numbers, strict=True))
+    pieces, found = divide(observed_frames(layout), layout.split_names, asked, seed)
+    return layout, pieces, problems + [("split", text) for text in found]
+
+
+def coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
+    """Points of each axis, on the unit interval where the file has none."""
+    known = zip(layout.coordinates, layout.grid, layout.boundary, strict=True)
+    return tuple(
+        np.arange(n) / (n if kind == "periodic" else n - 1) if points is None else points.astype(np.float64)
+        for points, n, kind in known
+    )
+
+
+def _last_size(array: np.ndarray | StoredArray | None) -> int:
+    return 0 if array is None or not array.shape else array.shape[-1]

@@ -1,0 +1,79 @@
+"""What acts on a system from outside: the parameters of its equation, and its forcing."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from msvi.types import Array
+
+
+class Condition(NamedTuple):
+    """At one time: `mu` `(parameter,)`, `forcing` `(force,)` or `(*coarse_grid, force)`; None where there is none."""
+
+    mu: Array | None = None
+    forcing: Array | None = None
+
+
+class Conditions(NamedTuple):
+    """Of one trajectory: `mu`, and `forcing` with an axis `forcing_time` in front, whose times are `forcing_t`.
+
+    All are None where nothing acts from outside. With a further axis `trajectory` in front of each, of many.
+    """
+
+    mu: Array | None = None
+    forcing_t: Array | None = None
+    forcing: Array | None = None
+
+    def at(self, t: Array) -> Condition:
+        """The condition at time `t`: a line joins the values of the forcing, which stays constant beyond them."""
+        if self.forcing is None:
+            return Condition(self.mu)
+        last = len(self.forcing_t) - 1
+        after = jnp.clip(jnp.searchsorted(self.forcing_t, t, side="right"), 0, last)
+        before = jnp.maximum(after - 1, 0)
+        length = jnp.where(after > before, self.forcing_t[after] - self.forcing_t[before], 1)
+        part = jnp.clip((t - self.forcing_t[before]) / length, 0, 1)
+        return Condition(self.mu, (1 - part) * self.forcing[before] + part * self.forcing[after])
+
+
+NO_CONDITION, NO_CONDITIONS = Condition(), Conditions()
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionScale:
+    """How many numbers a condition has, and their mean and standard deviation over the training trajectories.
+
+    Attributes:
+      mu_mean, mu_std: one of each parameter.
+      forcing_mean, forcing_std: one of each force.
+      local: whether the forcing is a field, of which each coarse cell sees what acts on itself.
+    """
+
+    mu_mean: tuple[float, ...] = ()
+    mu_std: tuple[float, ...] = ()
+    forcing_mean: tuple[float, ...] = ()
+    forcing_std: tuple[float, ...] = ()
+    local: bool = False
+
+    def zeros(self, coarse_grid: tuple[int, ...]) -> Condition:
+        """A condition of the right shape."""
+        mu = jnp.zeros(len(self.mu_mean)) if self.mu_mean else None
+        shape = (*(coarse_grid if self.local else ()), len(self.forcing_mean))
+        return Condition(mu, jnp.zeros(shape) if self.forcing_mean else None)
+
+    def features(self, condition: Condition) -> tuple[Array | None, Array | None]:
+        """The standardised condition: what is the same everywhere, `(number,)`, and `(*coarse_grid, force)`."""
+        parts, local = [], None
+        if self.mu_mean:
+            parts.append((condition.mu - jnp.array(self.mu_mean)) / jnp.array(self.mu_std))
+        if self.forcing_mean:
+            # Of one axis and many alike; JAX does not broadcast ranks in silence.
+            shape = (1,) * (condition.forcing.ndim - 1) + (-1,)
+            mean, std = (jnp.array(v).reshape(shape) for v in (self.forcing_mean, self.forcing_std))
+            forcing = (condition.forcing - mean) / std
+            if self.local:
+                local = forcing
+            else:
+                parts.append(forcing)
+        return jnp.concatenate(parts) if parts else None, local

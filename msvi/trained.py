@@ -1,0 +1,62 @@
+"""A trained run read back: its configuration, data, model and weights."""
+
+import os
+from typing import Any, NamedTuple
+
+import jax
+
+from msvi.build import build_elbo, build_model
+from msvi.config import Config, load_json
+from msvi.data.dataset import load_dataset
+from msvi.data.split import Dataset
+from msvi.errors import InputError
+from msvi.model.multiscale import MultiscaleModel
+from msvi.training.state import TrainState, init_state
+from msvi.training.workdir import Workdir
+from msvi.types import Params
+
+
+class TrainedModel(NamedTuple):
+    """What forecasts need; `params` are the averaged weights of the best checkpoint."""
+
+    config: Config
+    dataset: Dataset
+    model: MultiscaleModel
+    params: Params
+
+
+def load_trained(workdir: str) -> TrainedModel:
+    """The model of a run as it did best on its validation trajectories.
+
+    Raises:
+      InputError: `workdir` is missing, no run of msvi, has no checkpoint yet, or holds another model's.
+    """
+    run, config = open_run(workdir)
+    dataset = load_dataset(config.case, config.data)
+    model = build_model(config, dataset)
+    return TrainedModel(config, dataset, model, restore_run(run, config, model)[0].average["model"])
+
+
+def open_run(workdir: str) -> tuple[Workdir, Config]:
+    """A run that has been trained, and its configuration.
+
+    Raises:
+      InputError: as for `load_trained`.
+    """
+    run = Workdir(os.path.abspath(workdir))
+    if not os.path.exists(run.config):
+        raise InputError(f"`workdir` must be a run of msvi, but {run.config} does not exist; train first.")
+    config = load_json(run.config)
+    if run.best.latest_step() is None:
+        raise InputError(f"{run.path} has no checkpoint yet; train it to its first validation.")
+    return run, config
+
+
+def restore_run(
+    run: Workdir, config: Config, model: MultiscaleModel
+) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
+    """The best state, its record, and the newest record, which is that of the whole training."""
+    template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
+    state, best = run.best.restore(template)
+    newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
+    return state, best, newest

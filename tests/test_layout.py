@@ -1,0 +1,488 @@
+"""The layout of data files in every kind of file: the same data, read lazily, and everything that is refused."""
+
+import contextlib
+import json
+import os
+import pathlib
+import tracemalloc
+import warnings
+import zipfile
+
+import h5py
+import numcodecs
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from msvi.data import files
+from msvi.data.recorded import describe, load_recorded
+from msvi.errors import InputError
+
+AXES = {
+    "u": ("trajectory", "time", "x", "y", "channel"),
+    "u_true": ("trajectory", "time", "x", "y", "channel"),
+    "mask": ("trajectory", "time", "x", "y"),
+    "t": ("trajectory", "time"),
+    "mu": ("trajectory", "parameter"),
+    "forcing": ("trajectory", "time", "force"),
+    "split": ("trajectory",),
+    "x": ("x",),
+    "y": ("y",),
+}
+
+
+def arrays():
+    """Every array of the layout, with no two values equal; one of the four trajectories lacks a frame and a point."""
+    rng = np.random.default_rng(0)
+    u_true = np.arange(4 * 5 * 6 * 3 * 2, dtype=np.float32).reshape(4, 5, 6, 3, 2)
+    mask = np.ones((4, 5, 6, 3), bool)
+    mask[1, 2], mask[1, 3, 0, 0] = False, False
+    return {
+        "u": np.where(mask[..., None], u_true + rng.random(u_true.shape, np.float32), np.float32(np.nan)),
+        "u_true": u_true,
+        "mask": mask,
+        "t": np.cumsum(rng.uniform(0.1, 0.2, (4, 5)), axis=1),
+        "mu": rng.standard_normal((4, 3)),
+        "forcing": rng.standard_normal((4, 5, 1)),
+        "split": np.array(["test", "train", "train", "val"]),
+        "x": np.linspace(0, 3, 6),
+        "y": np.linspace(-1, 1, 3),
+    }
+
+
+FACTS = {"boundary": "periodic,edge", "coarsening": 3}
+
+
+def as_dataset(held, facts=FACTS):
+    return xr.Dataset({name: (AXES[name], values) for name, values in held.items()}, attrs=facts)
+
+
+def write_npz(path, held, save=np.savez):
+    with open(path, "wb") as file:
+        save(file, boundary=np.array(["periodic", "edge"]), coarsening=3, **held)
+
+
+def write_hdf5(path, held):
+    """As h5py writes it: no names of axes, text of variable length."""
+    with h5py.File(path, "w") as file:
+        for name, values in held.items():
+            file[name] = values.astype(object) if name == "split" else values
+        file.attrs["boundary"] = ["periodic", "edge"]
+        file["coarsening"] = 3
+
+
+def write_zarr(path, held, version, text="U"):
+    """As xarray writes it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # text in version 3
+        dataset = as_dataset(held, {"boundary": ["periodic", "edge"], "coarsening": 3})
+        dataset.to_zarr(path, zarr_format=version, consolidated=False)
+
+
+def write_plain_zarr(path, held, version=3):
+    """As zarr writes it: no names of axes."""
+    group = zarr.open_group(path, mode="w", zarr_format=version)
+    for name, values in held.items():
+        if name == "split" and version == 3:
+            group.create_array(name, shape=values.shape, dtype=str)[:] = values.astype(object)
+        else:
+            group.create_array(name, data=values)
+    group.attrs.update({"boundary": ["periodic", "edge"], "coarsening": 3})
+
+
+def write_zarr_zip(path, held):
+    folder = f"{path}.folder"
+    write_plain_zarr(folder, held, version=2)
+    with zipfile.ZipFile(path, "w") as archive:
+        for root, _, names in os.walk(folder):
+            for name in names:
+                file = os.path.join(root, name)
+                archive.write(file, os.path.relpath(file, folder))
+
+
+WRITERS = {
+    "npz": write_npz,
+    "npz, compressed": lambda path, held: write_npz(path, held, np.savez_compressed),
+    "npz, columns first": lambda path, held: write_npz(path, {name: np.asfortranarray(a) for name, a in held.items()}),
+    "HDF5": write_hdf5,
+    "NetCDF-4": lambda path, held: as_dataset(held).to_netcdf(path, engine="h5netcdf"),
+    "NetCDF classic": lambda path, held: as_dataset(held).to_netcdf(path, engine="scipy"),
+    "Zarr 2": lambda path, held: write_zarr(path, held, 2),
+    "Zarr 3": lambda path, held: write_zarr(path, held, 3),
+    "Zarr 2, plain": lambda path, held: write_plain_zarr(path, held, 2),
+    "Zarr 3, plain": write_plain_zarr,
+    "Zarr 2, zip": write_zarr_zip,
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Of a file yet to be written; it has no suffix, since the kind is recognised by content."""
+    return str(tmp_path / "recorded")
+
+
+def load(path, boundary=(), **numbers):
+    return load_recorded(path, boundary, **{"num_train": 0, "num_val": 0, "num_test": 0, "seed": 0} | numbers)
+
+
+@contextlib.contextmanager
+def at_most(megabytes):
+    """Python allocates no more than this at any one time, NumPy's arrays included."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 1e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_kind_of_file_gives_the_same(path, kind):
+    """Values, masks, times, parameters, forcing, division and facts, by hand from the arrays that were written."""
+    held = arrays()
+    WRITERS[kind](path, held)
+    dataset = load(path)
+    assert (dataset.boundary, dataset.coarsening, dataset.grid) == (("periodic", "edge"), 3, (6, 3))
+    np.testing.assert_array_equal(dataset.coordinates[0], held["x"])
+    np.testing.assert_array_equal(dataset.coordinates[1], held["y"])
+    for split, rows in ((dataset.val, [3]), (dataset.test, [0])):
+        np.testing.assert_array_equal(split.u, held["u"][rows])
+        np.testing.assert_array_equal(split.u_true, held["u_true"][rows])
+        np.testing.assert_array_equal(split.t, held["t"][rows])
+        assert split.mask is None and split.num_frames is None
+    train, kept, filling = dataset.train, [0, 1, 3, 4], 4
+    np.testing.assert_array_equal(train.num_frames, [4, 5])
+    np.testing.assert_array_equal(train.u[0, :filling], np.nan_to_num(held["u"][1, kept]))
+    np.testing.assert_array_equal(train.u[1], held["u"][2])
+    np.testing.assert_array_equal(train.u_true[0, :filling], held["u_true"][1, kept])
+    np.testing.assert_array_equal(train.mask[0, :filling], np.isfinite(held["u"][1, kept]))
+    assert train.mask[1].all() and not train.mask[0, filling:].any() and not train.u[0, filling:].any()
+    times = held["t"][1, kept]
+    np.testing.assert_allclose(train.t[0], [*times, 2 * times[-1] - times[-2]], rtol=1e-15)
+    np.testing.assert_array_equal(train.mu, held["mu"][[1, 2]].astype(np.float32))
+    np.testing.assert_array_equal(train.forcing, held["forcing"][[1, 2]].astype(np.float32))
+    np.testing.assert_array_equal(train.forcing_t, held["t"][[1, 2]])
+    for values in (train.u, train.u_true, train.mu, train.forcing):
+        assert values.dtype == np.float32
+
+
+def test_kinds_are_named(path):
+    """The names that `inspect` prints."""
+    for kind, name in (("npz", "NumPy archive"), ("HDF5", "HDF5"), ("NetCDF classic", "NetCDF classic")):
+        WRITERS[kind](path, arrays())
+        assert describe(path).kind == name
+
+
+@pytest.mark.parametrize("kind", ["npz", "HDF5", "NetCDF classic", "Zarr 3"])
+@pytest.mark.parametrize("axes", [1, 3])
+def test_one_and_three_axes(path, kind, axes):
+    """No optional array: points of the unit interval, a division at random."""
+    u = np.random.default_rng(0).random((3, 2, *(4, 2, 3)[:axes], 1))
+    held = {"u": u, "t": np.arange(2)}
+    if kind in ("npz", "HDF5"):
+        WRITERS[kind](path, held)
+    else:
+        dims = ("trajectory", "time", *"xyz"[:axes], "channel")
+        dataset = xr.Dataset({"u": (dims, u), "t": ("time", np.arange(2))})
+        dataset.to_netcdf(path, engine="scipy") if "NetCDF" in kind else dataset.to_zarr(path, consolidated=False)
+    dataset = load(path, ("edge", "periodic", "edge")[:axes])
+    for found, right in zip(dataset.coordinates, ([0, 1 / 3, 2 / 3, 1], [0, 0.5], [0, 0.5, 1])[:axes], strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-15)
+    found = np.concatenate([split.u for split in (dataset.train, dataset.val, dataset.test)])
+    np.testing.assert_array_equal(np.sort(found.reshape(-1)), np.sort(u.astype(np.float32).reshape(-1)))
+
+
+def test_packed_and_filled_numbers(path):
+    """NetCDF's integers with a scale are numbers, its fill values NaN."""
+    u = np.arange(3 * 2 * 4, dtype=float).reshape(3, 2, 4, 1) / 4
+    u[0, 0, 0, 0] = np.nan
+    dataset = xr.Dataset({"u": (("trajectory", "time", "x", "channel"), u), "t": ("time", np.arange(2.0))})
+    dataset["mask"] = ("trajectory", "time", "x"), np.isfinite(u[..., 0])
+    packed = {"dtype": "int16", "scale_factor": 0.25, "_FillValue": -1}
+    dataset.to_netcdf(path, engine="h5netcdf", encoding={"u": packed})
+    dataset = load(path, ("edge",))
+    found = np.concatenate([split.u for split in (dataset.train, dataset.val, dataset.test)])
+    np.testing.assert_array_equal(np.sort(found.reshape(-1)), np.sort(np.nan_to_num(u).reshape(-1)))
+
+
+def test_hdf5_is_read_lazily(path):
+    """819 MB on paper, with nothing written but one trajectory: reading two others and that one takes a few MB."""
+    with h5py.File(path, "w") as file:
+        u = file.create_dataset("u", (500, 100, 64, 64, 1), np.float32, chunks=(1, 1, 64, 64, 1), fillvalue=2.5)
+        u[7] = np.full((100, 64, 64, 1), 1.5)
+        file["t"], file["split"] = np.arange(100.0), np.array([0] * 7 + [1] + [2] * 492)
+    with at_most(megabytes=30):
+        assert not describe(path, ("edge", "edge")).problems
+        dataset = load(path, ("edge", "edge"), num_train=1, num_val=1, num_test=1)
+    assert (dataset.train.u == 2.5).all() and (dataset.val.u == 1.5).all()
+
+
+def test_zarr_is_read_lazily(path):
+    """The same for a store whose chunks were never written."""
+    group = zarr.open_group(path, mode="w")
+    group.create_array("u", shape=(500, 100, 64, 64, 1), dtype="f4", chunks=(1, 100, 64, 64, 1), fill_value=2.5)
+    group.create_array("t", data=np.arange(100.0))
+    with at_most(megabytes=30):
+        dataset = load(path, ("edge", "edge"), num_train=1, num_val=1, num_test=1)
+    assert (dataset.train.u == 2.5).all()
+
+
+def test_classic_netcdf_is_read_lazily(path):
+    """The same for a file that is a hole on the disk behind its head."""
+    axes = ("trajectory", "time", "x", "y", "channel")
+    u = np.zeros((1, 100, 64, 64, 1), np.float32)
+    xr.Dataset({"t": ("time", np.arange(100.0)), "u": (axes, u)}).to_netcdf(
+        path, engine="scipy", unlimited_dims=["trajectory"]
+    )
+    with open(path, "r+b") as file:
+        file.seek(4)
+        file.write((300).to_bytes(4, "big"))
+        file.truncate(os.path.getsize(path) + 299 * u.nbytes)
+    with at_most(megabytes=30):
+        dataset = load(path, ("edge", "edge"), num_train=1, num_val=1, num_test=1)
+    assert dataset.train.u.shape == (1, 100, 64, 64, 1)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_is_read_in_one_pass(path, save, monkeypatch):
+    """A trajectory at a time, from front to back within each split."""
+    u = np.zeros((40, 5, 8, 1))
+    with open(path, "wb") as file:
+        save(file, u=u, t=np.arange(5.0))
+    asked = []
+    read = files._Member._read
+    monkeypatch.setattr(
+        files._Member, "_read", lambda self, *part: asked.append((self.shape, *part)) or read(self, *part)
+    )
+    load(path, ("edge",))
+    starts = [start for shape, start, count in asked if shape == u.shape]
+    assert len(starts) == 40 and {count for shape, _, count in asked if shape == u.shape} == {40}
+    assert sum(later < earlier for earlier, later in zip(starts, starts[1:], strict=False)) <= 2
+
+
+def refused(path, *parts, boundary=(), **numbers):
+    """Loading fails with one sentence that has these parts."""
+    with pytest.raises(InputError) as error:
+        load(path, boundary, **numbers)
+    message = str(error.value)
+    assert path in message and message.endswith(".") and "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+CHANGES = {
+    "integers": ({"u": lambda u: np.zeros(u.shape, int)}, "holds `u` of type int64, expected floating-point numbers"),
+    "complex": ({"u_true": lambda u: u + 0j}, "holds `u_true` of type complex64, expected floating-point numbers"),
+    "mask of numbers": ({"mask": lambda m: m * 0.5}, "holds `mask` of type float64, expected booleans"),
+    "text": ({"mu": lambda mu: mu.astype(str)}, "holds `mu` of type <U", "expected numbers"),
+    "no times": ({"t": None}, "has no frame times `t`; add them"),
+    "times of another shape": ({"t": lambda t: t[:, 1:]}, "holds `t` of the shape (4, 4), expected (5) or (4, 5)"),
+    "times that stand still": ({"t": lambda t: 0 * t}, "frame times `t` that do not increase strictly"),
+    "a time missing inside": ({"t": lambda t: np.where(np.arange(5) == 2, np.nan, t)}, "lack some before the last"),
+    "infinite times": ({"t": lambda t: np.where(np.arange(5) == 4, np.inf, t)}, "`t` that do not increase strictly"),
+    "large times": ({"t": lambda t: t + 1e9}, "up to 1e+09, which single precision cannot tell apart"),
+    "truth of another shape": ({"u_true": lambda u: u[:, 1:]}, "holds `u_true` of the shape (4, 4, 6, 3, 2)"),
+    "mask of another shape": (
+        {"mask": lambda m: m[:, :, :2]},
+        "holds `mask` of the shape (4, 5, 2, 3), expected (4, 5)",
+    ),
+    "parameters in a row": ({"mu": lambda mu: mu[:, 0]}, "holds `mu` of the shape (4,), expected (4, parameter)"),
+    "infinite parameters": ({"mu": lambda mu: mu * [1, 1, np.inf]}, "4 of the 12 values of `mu` that are not finite"),
+    "forcing of another shape": ({"forcing": lambda f: f[..., 0]}, "expected (4, 5, force) or (4, 5, 6, 3, force)"),
+    "no forcing at all": ({"forcing": lambda f: f[..., :0]}, "holds `forcing` of the shape (4, 5, 0)"),
+    "unknown split": ({"split": lambda s: np.array(["train", "dev", "eval", "0"])}, "says dev, eval in `split`"),
+    "split of another shape": ({"split": lambda s: s[:3]}, "holds `split` of the shape (3,), expected (4)"),
+    "a split without trajectories": ({"split": lambda s: np.array([0, 0, 0, 1])}, "has 0 trajectories for test"),
+    "points that are not spaced equally": ({"x": lambda x: x**2}, "holds `x` of the shape (6,), expected 6 numbers"),
+    "points that decrease": ({"y": lambda y: -y}, "holds `y` of the shape (3,), expected 3 numbers that increase"),
+    "too few points": ({"y": lambda y: y[1:]}, "holds `y` of the shape (2,), expected 3 numbers"),
+    "infinite forcing": ({"forcing": lambda f: f * np.inf}, "holds 5 values of `forcing` that are not finite"),
+    "infinite truth": ({"u_true": lambda u: np.where(u == u.max(), np.nan, u)}, "1 values of `u_true`", "(4, 5, 2, 1)"),
+    "too large": ({"u_true": lambda u: u * 1e40}, "values of `u_true` that are not finite in single precision"),
+    "missing though observed": (
+        {"mask": lambda m: m | True},
+        "values of `u`",
+        "trajectory 1",
+        "make `mask` false there",
+    ),
+    "missing without mask": ({"mask": None}, "values of `u`", "(2, 0, 0, 0); give `mask`", "np.isfinite(u)"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_wrong_arrays(path, change):
+    """One array changed or left out: it is named, with what was expected."""
+    (changed, *parts), held = CHANGES[change], {name: values.astype(values.dtype) for name, values in arrays().items()}
+    for name, function in changed.items():
+        values = held.pop(name)
+        if function is not None:
+            held[name] = function(
+                values.astype(float) if name in ("t", "u_true") and "complex" not in change else values
+            )
+    write_npz(path, held)
+    refused(path, *parts)
+
+
+def test_facts_that_cannot_be_right(path):
+    """Boundary and coarsening, from the file or given."""
+    with open(path, "wb") as file:
+        np.savez(file, boundary=np.array("periodic,wall"), coarsening=2.5, **arrays())
+    wrong = "expected periodic or edge for its 2 axes; give --config.data.boundary=periodic,edge or what it is"
+    refused(path, f"has the boundary periodic,wall, {wrong}", "has the `coarsening` 2.5, expected one whole number")
+    refused(path, f"has the boundary edge, {wrong}", boundary=("edge",))
+    assert [text[:16] for text in describe(path, ("edge", "edge")).problems] == ["has the `coarsen"]
+    assert describe(path).boundary is None and describe(path).coarsening is None
+
+
+def test_everything_that_is_missing_is_asked_for_at_once(path):
+    """No boundary, no times, too few trajectories, an array of the wrong shape: one sentence."""
+    with open(path, "wb") as file:
+        np.savez(file, u=np.zeros((4, 5, 6, 1)), mu=np.zeros(4))
+    refused(
+        path,
+        "holds `mu` of the shape (4,)",
+        "; it has no frame times `t`",
+        "; it does not say the boundary of its 1 axis; give --config.data.boundary=periodic or what it is",
+        "; it has 4 trajectories, fewer than the 9 to learn from, 1 to validate and 1 to test that are asked for",
+        num_train=9,
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6), (4, 5), (4, 5, 2, 2, 2, 2, 1), (0, 5, 6, 1), (4, 5, 1, 1)])
+def test_fields_of_wrong_shapes(path, shape):
+    """Axes too few or too many, an empty one, a single point."""
+    with open(path, "wb") as file:
+        np.savez(file, u=np.zeros(shape), t=np.arange(5.0))
+    refused(path, f"holds `u` of the shape {shape}", "u[..., None]")
+
+
+def test_axes_in_another_order(path):
+    """Where axes have names, they tell."""
+    xr.Dataset({"u": (("time", "trajectory", "x", "channel"), np.zeros((4, 4, 6, 1)))}).to_netcdf(path, engine="scipy")
+    refused(path, "holds `u` with the axes (time, trajectory, x, channel)", "(trajectory, time, x, channel); transpose")
+
+
+def test_other_names(path):
+    """A file of a known kind without the arrays of a known layout: what there is."""
+    with open(path, "wb") as file:
+        np.savez(file, velocity=np.zeros(3), times=np.zeros(2))
+    refused(path, "must hold the field `u` and its times `t`, found velocity, times;")
+    with h5py.File(path, "w") as file:
+        file["a"] = np.zeros(3)
+    refused(path, "found a;")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"CDF\x05\0\0\0\0", b"\x93NUMPY\x01\0", b"PK\x03\x04 but no zip"])
+def test_other_kinds_of_file(path, content):
+    """The message shows the first bytes, or why it cannot be read."""
+    with open(path, "wb") as file:
+        file.write(content)
+    refused(path, "cannot be read or is damaged" if b"PK" in content else f"begins with {content!r}, expected a NumPy")
+
+
+def test_missing_file_and_other_folders(path, tmp_path):
+    """No file, and a folder of anything."""
+    refused(path, "There is no data file", "give the place of one that exists")
+    refused(str(tmp_path), "is a folder without such, expected")
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_cut_short(path, kind):
+    """Wherever a file ends, reading it is an `InputError` or what was cut off is not needed."""
+    WRITERS[kind](path, arrays())
+    parts = [part for part in pathlib.Path(path, "u").rglob("*") if part.is_file()] or [pathlib.Path(path)]
+    part = max(parts, key=lambda part: part.stat().st_size)
+    whole, damaged = part.read_bytes(), 0
+    for length in (7, len(whole) // 3, int(0.9 * len(whole))):
+        part.write_bytes(whole[:length])
+        try:
+            load(path)
+        except InputError:
+            damaged += 1
+    assert damaged >= 2
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (self.path,))
+
+
+def test_objects_in_npz_are_refused(path):
+    """Even if the array is none of the layout."""
+    with open(path, "wb") as file:
+        np.savez(file, u=np.zeros((3, 2, 4, 1)), other=np.array([Payload(f"{path}.run")], object))
+    refused(path, "holds the array other of Python objects, which could run code")
+    assert not os.path.exists(f"{path}.run")
+
+
+PICKLE = {"id": "pickle", "protocol": 5}
+ZARR = {
+    "objects": {"dtype": "|O", "filters": [PICKLE]},
+    "text": {"dtype": "|O", "filters": [{"id": "vlen-utf8"}]},
+    "text and pickle": {"dtype": "|O", "filters": [{"id": "vlen-utf8"}, PICKLE]},
+    "text in pickle": {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "compressor": PICKLE},
+    "numbers": {"dtype": "<f8", "filters": [PICKLE]},
+    "numbers in pickle": {"dtype": "<f8", "compressor": PICKLE},
+    "delta and pickle": {"dtype": "<f8", "filters": [{"id": "delta", "dtype": "<f8"}, PICKLE]},
+    "json": {"dtype": "|O", "filters": [{"id": "json2"}]},
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("case", ZARR)
+def test_pickles_in_zarr_are_refused(path, case, zipped, monkeypatch):
+    """Before a chunk is read: even with unpickling allowed, and none of numcodecs' codecs is run."""
+    monkeypatch.setattr(numcodecs.pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True)
+    folder = f"{path}.folder" if zipped else path
+    write_plain_zarr(folder, arrays(), version=2)
+    os.mkdir(f"{folder}/u_true.bad")
+    described = {"zarr_format": 2, "shape": [1], "chunks": [1], "order": "C", "fill_value": None, "compressor": None}
+    described |= {"filters": None, "dimension_separator": "."} | ZARR[case]
+    with open(f"{folder}/u_true.bad/.zarray", "w") as file:
+        json.dump(described, file)
+    with open(f"{folder}/u_true.bad/0", "wb") as file:
+        file.write(numcodecs.Pickle().encode(np.array([Payload(f"{path}.run")], object)))
+    if zipped:
+        with zipfile.ZipFile(path, "w") as archive:
+            for root, _, names in os.walk(folder):
+                for name in names:
+                    archive.write(os.path.join(root, name), os.path.relpath(os.path.join(root, name), folder))
+    refused(path)
+    assert not os.path.exists(f"{path}.run")
+
+
+def test_codecs_in_shards_are_seen():
+    """The metadata of version 3 nest."""
+    inner = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "numcodecs.pickle"}]
+    outer = {"codecs": ({"name": "sharding_indexed", "configuration": {"codecs": inner, "index_codecs": inner[:1]}},)}
+    with pytest.raises(InputError, match="the Zarr array u encoded by pickle, which could run code"):
+        files._check_zarr_array("x", "u", outer)
+
+
+def test_alien_files_in_zarr_are_passed_over(path):
+    """Those that file managers leave behind."""
+    WRITERS["Zarr 3"](path, arrays())
+    with open(os.path.join(path, ".DS_Store"), "w") as file:
+        file.write("x")
+    assert load(path).coarsening == 3
+
+
+def test_odd_types_in_hdf5(path):
+    """Objects, compounds and references are no numbers; other arrays may be anything."""
+    for values, dtype in (
+        (np.zeros((4, 5, 6, 1), [("a", "f4"), ("b", "f4")]), None),
+        (np.full((4, 5, 6, 2), b"xy"), None),
+        (np.full((4, 5, 6, 1), "x", object), h5py.string_dtype()),
+    ):
+        with h5py.File(path, "w") as file:
+            file.create_dataset("u", data=values, dtype=dtype)
+            file["t"], file["mask"] = np.arange(5.0), np.ones((4, 5), bool)
+            file["other"] = np.zeros(3, "V5")
+            file.create_dataset("reference", data=file["u"].ref, dtype=h5py.ref_dtype)
+        refused(path, "holds `u` of type", "expected floating-point numbers; convert it", boundary=("edge",))
