@@ -2,6 +2,8 @@
 
 python examples/burgers.py viscosity data/viscosity.npz
 python examples/burgers.py forcing data/forcing.npz
+
+With `--blind` the file keeps its viscosities or its forcing to itself, which shows what they bring.
 """
 
 import argparse
@@ -99,8 +101,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["viscosity", "forcing"])
     parser.add_argument("file", help="to write, .npz")
+    parser.add_argument("--blind", action="store_true", help="leave out mu or forcing")
     arguments = parser.parse_args()
     arrays = {"viscosity": viscosity, "forcing": forcing}[arguments.kind]()
+    if arguments.blind:
+        arrays = {name: array for name, array in arrays.items() if name not in ("mu", "forcing")}
     np.savez_compressed(arguments.file, **arrays)
     print(f"{arguments.file}: {', '.join(f'{name} {array.shape}' for name, array in arrays.items())}")
 

@@ -13,9 +13,11 @@ from msvi import plotting
 from msvi.errors import InputError
 from msvi.tables import (
     BASELINE_LABELS,
+    MISSING,
     PUBLISHED,
     baselines_table,
     calibration_table,
+    data_files_table,
     format_number,
     markdown,
     results_table,
@@ -62,6 +64,16 @@ def load_ensembles(directory: str) -> list[dict[str, Any]]:
     return _load(os.path.join(directory, "*", "ensemble_*.json"), keys, ("nrmse",))
 
 
+def load_data_files(directory: str) -> list[dict[str, Any]]:
+    """All `custom/<data file>/d<micro_dim>_s<seed>.json` below `directory`, sorted by path: runs on own data.
+
+    Raises:
+      InputError: a file is no result.
+    """
+    keys = (*_RUN_KEYS, "config", "data")
+    return _load(os.path.join(directory, "custom", "*", "d*_s*.json"), keys, ("nrmse", "reconstruction_nrmse"))
+
+
 def load_json(path: str) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -87,8 +99,10 @@ def text_table(rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> str:
         if r:
             nrmse, published = r["test"]["nrmse"], PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
             errors = [nrmse["median"], nrmse["mean"], worst(nrmse)]
-            errors += [r["test"][name]["median"] for name in ("reconstruction_nrmse", "noise_floor")]
+            errors.append(r["test"]["reconstruction_nrmse"]["median"])
             cells = [f"{r['steps']:,}", f"{r['train_seconds'] / 60:.1f}", *map(format_number, errors)]
+            floor = r["test"].get("noise_floor")  # not known of recorded data
+            cells.append(MISSING if floor is None else format_number(floor["median"]))
             cells.append("" if published is None else f"{published:.3f}")
         table.append([*map(str, names.values()), *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -102,9 +116,11 @@ def sweep_figure(results: list[dict[str, Any]]) -> Figure:
 
 
 def sweep_errors(results: list[dict[str, Any]]) -> list[list[float]]:
-    """micro_dim and medians of error, reconstruction and noise floor; one that diverged is NaN, and leaves a gap."""
+    """micro_dim and medians of error, reconstruction and noise floor; NaN, a gap, if it diverged or is not known."""
     names = ("nrmse", "reconstruction_nrmse", "noise_floor")
-    errors = [[float("nan") if (v := r["test"][name]["median"]) is None else v for r in results] for name in names]
+    unknown = {"median": None}
+    medians = [[r["test"].get(name, unknown)["median"] for r in results] for name in names]
+    errors = [[float("nan") if v is None else v for v in values] for values in medians]
     return [[r["micro_dim"] for r in results], *errors]
 
 
@@ -134,14 +150,19 @@ def insert_table(readme: str, name: str, table: str) -> str:
 
 
 def update_readme(
-    readme: str, results: list[dict[str, Any]], baselines: list[dict[str, Any]], ensembles: list[dict[str, Any]]
+    readme: str,
+    results: list[dict[str, Any]],
+    baselines: list[dict[str, Any]],
+    ensembles: list[dict[str, Any]],
+    data_files: list[dict[str, Any]],
 ) -> str:
-    """`readme` with its four tables as the results of runs, baselines and ensembles of runs give them."""
+    """`readme` with its tables as the results of runs, baselines, ensembles of runs, and runs on own data give them."""
     tables = {
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
         "calibration": calibration_table(results, ensembles),
         "results": results_table(results),
+        "data files": data_files_table(data_files),
     }
     for name, table in tables.items():
         readme = insert_table(readme, name, markdown(table))
@@ -160,7 +181,7 @@ def main() -> int:
         with open(arguments.readme, encoding="utf-8") as file:
             readme = file.read()
         results = load_results(arguments.results)
-        others = load_baselines(arguments.results), load_ensembles(arguments.results)
+        others = [load(arguments.results) for load in (load_baselines, load_ensembles, load_data_files)]
         updated = update_readme(readme, results, *others)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ A score that a result file lacks, being older than the score, is `MISSING`; one 
 """
 
 import math
+import os
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -99,6 +100,29 @@ def results_table(results: list[Result]) -> Table:
             cells += [f"{mean} ± {std}", format_number(None if None in largest else max(largest))]
             cells += [_score(chosen, part, "median") for part in ("nrmse_clean", "reconstruction_nrmse", "noise_floor")]
             table.rows.append([*cells, published])
+    return table
+
+
+def data_files_table(results: list[Result]) -> Table:
+    """A row per data file and micro_dim: how much was learned from, and the errors of each seed and in the median."""
+    columns = ["data file", "trajectories", "micro_dim", "seeds", "steps", "NRMSE median", "reconstruction"]
+    table = Table([*columns, "90 % coverage"], [], strong="NRMSE median")
+    files = {(os.path.basename(r["config"]["data"]["path"]), r["micro_dim"]): [] for r in results}
+    for r in results:
+        files[os.path.basename(r["config"]["data"]["path"]), r["micro_dim"]].append(r)
+    for (name, dim), chosen in sorted(files.items()):
+        table.rows.append(
+            [
+                name,
+                _listed(f"{r['data']['train']} + {r['data']['val']}, test {r['data']['test']}" for r in chosen),
+                str(dim),
+                _listed(str(r["seed"]) for r in chosen),
+                _listed(f"{r['steps']:,}" for r in chosen),
+                " / ".join(format_number(r["test"]["nrmse"]["median"]) for r in chosen),
+                _score(chosen, "reconstruction_nrmse", "median"),
+                _score(chosen, "coverage_90", "mean", format_percent),
+            ]
+        )
     return table
 
 

@@ -149,7 +149,8 @@ def random_marginals():
 
 @pytest.mark.parametrize("varying", [False, True])
 def test_residual_vanishes_for_the_drift_of_the_posterior(varying):
-    """Also where `Q` changes with time. Drift `m' + A (z - m)` with `A` from the Lyapunov equation `S' = 2 A S + Q`; squares of float32 round-off."""
+    """Drift `m' + A (z - m)` with `A` from the Lyapunov equation `S' = 2 A S + Q`, also where `Q` changes with time;
+    squares of float32 round-off."""
     marginals, log_q = random_marginals(), jnp.array([-0.5, 0.3, 1.0])[None]
     if varying:
         log_q = log_q + jnp.linspace(-1, 1, 6)[:, None]

@@ -140,5 +140,5 @@ def test_one_trajectory_without_noise(tmp_path, changes):
 
 def test_path_is_of_this_case_alone():
     """Another equation is always generated."""
-    with pytest.raises(InputError, match=r"`data.path` is for the cases custom and cylinder_2d, got 'a.nc' with Burgers1D"):
+    with pytest.raises(InputError, match="for the cases custom and cylinder_2d, got 'a.nc' with Burgers1D"):
         DataConfig(path="a.nc")

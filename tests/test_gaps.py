@@ -25,7 +25,7 @@ def test_observed_values_stay(boundary):
 
 
 def test_a_line_is_interpolated():
-    """Linear between observed points, the nearest value beyond the last; around the circle where the axis is periodic."""
+    """Linear between observed points, the nearest value beyond the last; around the circle on a periodic axis."""
     u = np.array([0, 9, 2, 9, 9, 9, 6, 9], np.float32)[:, None]
     mask = (u != 9).astype(bool)
     np.testing.assert_allclose(fill(u, mask, ("edge",))[:, 0], [0, 1, 2, 3, 4, 5, 6, 6], rtol=1e-6)

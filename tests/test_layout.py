@@ -250,15 +250,17 @@ def test_npz_is_read_in_one_pass(path, save, monkeypatch):
     u = np.zeros((40, 5, 8, 1))
     with open(path, "wb") as file:
         save(file, u=u, t=np.arange(5.0))
-    asked = []
-    read = files._Member._read
-    monkeypatch.setattr(
-        files._Member, "_read", lambda self, *part: asked.append((self.shape, *part)) or read(self, *part)
-    )
+    asked, read = [], files._Member._read
+
+    def spy(self, start, count):
+        if self.shape == u.shape:
+            asked.append((start, count))
+        return read(self, start, count)
+
+    monkeypatch.setattr(files._Member, "_read", spy)
     load(path, ("edge",))
-    starts = [start for shape, start, count in asked if shape == u.shape]
-    assert len(starts) == 40 and {count for shape, _, count in asked if shape == u.shape} == {40}
-    assert sum(later < earlier for earlier, later in zip(starts, starts[1:], strict=False)) <= 2
+    assert sorted(asked) == [(40 * trajectory, 40) for trajectory in range(40)]
+    assert sum(later < earlier for earlier, later in zip(asked, asked[1:], strict=False)) <= 2
 
 
 def refused(path, *parts, boundary=(), **numbers):
@@ -285,7 +287,7 @@ CHANGES = {
     "truth of another shape": ({"u_true": lambda u: u[:, 1:]}, "holds `u_true` of the shape (4, 4, 6, 3, 2)"),
     "mask of another shape": (
         {"mask": lambda m: m[:, :, :2]},
-        "holds `mask` of the shape (4, 5, 2, 3), expected (4, 5)",
+        "holds `mask` of the shape (4, 5, 2, 3), expected (4, ",
     ),
     "parameters in a row": ({"mu": lambda mu: mu[:, 0]}, "holds `mu` of the shape (4,), expected (4, parameter)"),
     "infinite parameters": ({"mu": lambda mu: mu * [1, 1, np.inf]}, "4 of the 12 values of `mu` that are not finite"),
@@ -299,7 +301,10 @@ CHANGES = {
     "too few points": ({"y": lambda y: y[1:]}, "holds `y` of the shape (2,), expected 3 numbers"),
     "infinite forcing": ({"forcing": lambda f: f * np.inf}, "holds 5 values of `forcing` that are not finite"),
     "infinite truth": ({"u_true": lambda u: np.where(u == u.max(), np.nan, u)}, "1 values of `u_true`", "(4, 5, 2, 1)"),
-    "too large": ({"u_true": lambda u: u * 1e40}, "values of `u_true` that are not finite in single precision"),
+    "too large": (
+        {"u_true": lambda u: u.astype(float) * 1e40},
+        "values of `u_true` that are not finite in single precision",
+    ),
     "missing though observed": (
         {"mask": lambda m: m | True},
         "values of `u`",
@@ -313,13 +318,11 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_wrong_arrays(path, change):
     """One array changed or left out: it is named, with what was expected."""
-    (changed, *parts), held = CHANGES[change], {name: values.astype(values.dtype) for name, values in arrays().items()}
+    (changed, *parts), held = CHANGES[change], arrays()
     for name, function in changed.items():
         values = held.pop(name)
         if function is not None:
-            held[name] = function(
-                values.astype(float) if name in ("t", "u_true") and "complex" not in change else values
-            )
+            held[name] = function(values)
     write_npz(path, held)
     refused(path, *parts)
 

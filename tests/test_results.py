@@ -12,6 +12,7 @@ from msvi.results import (
     draw_sweeps,
     insert_table,
     load_baselines,
+    load_data_files,
     load_ensembles,
     load_results,
     main,
@@ -24,6 +25,7 @@ from msvi.tables import (
     baselines_table,
     calibration_table,
     cost_table,
+    data_files_table,
     horizon_table,
     markdown,
     results_table,
@@ -34,7 +36,7 @@ from msvi.tables import (
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 OTHER_MARKS = "".join(
-    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in ("summary", "baselines", "calibration")
+    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in ("summary", "baselines", "calibration", "data files")
 )
 
 
@@ -246,6 +248,25 @@ def test_horizon_and_cost():
     ]
 
 
+def own_file(name, seed, **scores):
+    """A result of a run on a data file, whose truth is not known."""
+    result = make_result(case="custom", seed=seed)
+    del result["test"]["noise_floor"], result["test"]["nrmse_clean"]
+    result |= {"config": {"data": {"path": f"data/{name}"}}, "data": {"train": 24, "val": 4, "test": 12}}
+    return result
+
+
+def test_data_files():
+    """A row per file and micro_dim with all of its seeds; scores that need a known truth are not asked for."""
+    first, second = own_file("b.npz", 0), own_file("b.npz", 1)
+    second["test"]["nrmse"]["median"] = 0.0313
+    table = data_files_table([first, second, own_file("a.h5", 0)])
+    assert [row[0] for row in table.rows] == ["a.h5", "b.npz"]
+    seeds = ["24 + 4, test 12", "5", "0 / 1", "30,000", "0.0287 / 0.0313", "0.0211", "—"]
+    assert table.rows[1][1:] == seeds
+    assert text_table([({"seed": 0}, first)]).splitlines()[1].split()[-1] == "—"
+
+
 def test_order(tmp_path):
     """Rows are sorted by case, dimension and seed as numbers; other files in the folder are left out."""
     for case, micro_dim, seed in (("kdv_1d", 0, 0), ("burgers_1d", 10, 0), ("burgers_1d", 2, 1), ("burgers_1d", 2, 0)):
@@ -354,18 +375,24 @@ def test_command(tmp_path, monkeypatch, capsys):
         write(results, result)
     (results / "burgers_1d" / "baseline_dmd.json").write_text(json.dumps(baselines[0]))
     (results / "burgers_1d" / "ensemble_d5_s0-1.json").write_text(json.dumps(ensembles[0]))
+    own = [own_file("a.h5", 0), own_file("a.h5", 1)]
+    for result in own:
+        path = results / "custom" / "a" / f"d5_s{result['seed']}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result))
     old = f"# Title\n{OTHER_MARKS}{BEGIN}\n{END}\n"
     readme.write_text(old)
     arguments = ["results", f"--results={results}", f"--readme={readme}", f"--figures={figures}"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 1 and readme.read_text() == old and not figures.exists()
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main() == 0 and readme.read_text() == update_readme(old, found, baselines, ensembles)
+    assert main() == 0 and readme.read_text() == update_readme(old, found, baselines, ensembles, own)
     tables = (
         summary_table(found),
         baselines_table(found, baselines),
         calibration_table(found, ensembles),
         results_table(found),
+        data_files_table(own),
     )
     for table in tables:
         assert table.rows and markdown(table) in readme.read_text()
@@ -382,6 +409,6 @@ def test_command(tmp_path, monkeypatch, capsys):
 def test_readme_is_up_to_date():
     """The README shows the result files of this repository; `python -m msvi.results` rewrites it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = [load(str(ROOT / "results")) for load in (load_results, load_baselines, load_ensembles)]
-    assert found[0]
+    found = [load(str(ROOT / "results")) for load in (load_results, load_baselines, load_ensembles, load_data_files)]
+    assert found[0] and found[3]
     assert update_readme(readme, *found) == readme

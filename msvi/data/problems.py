@@ -104,17 +104,21 @@ def _boundary(layout: Layout) -> Iterator[tuple[str, str]]:
 
 def _coordinates(layout: Layout) -> Iterator[tuple[str, str]]:
     for name, points, size in zip(AXES, layout.coordinates, layout.grid, strict=False):
-        if points is None:
-            continue
-        fits = points.dtype.kind in _NUMBERS and points.shape == (size,) and np.isfinite(points).all()
-        with np.errstate(over="ignore", invalid="ignore"):
-            steps = np.diff(points.astype(np.float64)) if fits else np.zeros(1)
-        if not np.isfinite(steps).all() or steps.mean() <= 0 or (np.abs(steps - steps.mean()) > 1e-3 * steps.mean()).any():
+        if points is not None and not _even(points, size):
             yield (
                 name,
                 f"holds `{name}` of the shape {points.shape}, expected {size} numbers that increase in equal steps; "
                 "correct it or leave it out",
             )
+
+
+def _even(points: np.ndarray, size: int) -> bool:
+    """Whether these are `size` numbers with equal steps between them, to a thousandth."""
+    if points.dtype.kind not in _NUMBERS or points.shape != (size,):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.diff(points.astype(np.float64))
+        return bool(steps.mean() > 0 and (np.abs(steps - steps.mean()) <= 1e-3 * steps.mean()).all())
 
 
 def _parameters(layout: Layout) -> Iterator[tuple[str, str]]:
