@@ -6,7 +6,6 @@ Each ends in one sentence or in a run that goes on, and a run that went on is, t
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import pathlib
 import random
@@ -25,8 +24,10 @@ from smoke import CONFIG_FILE, ROOT, SmokeRun, assert_same_run, assert_same_stat
 from test_checkpoint import DAMAGES, file_size_limit, files, names, one_sentence
 from test_training import expected_scalars, read_scalars
 
+from msvi import evaluation
+from msvi.build import build_model
+from msvi.data.dataset import load_dataset
 from msvi.errors import InputError
-from msvi.evaluation import evaluate
 from msvi.training import loop
 from msvi.training.checkpoint import CheckpointStore
 from msvi.training.state import Objective
@@ -34,10 +35,12 @@ from msvi.training.workdir import Workdir, write_json
 
 pytest_plugins = ["smoke"]
 
-# A process in which no file can grow beyond so many bytes.
+# A process in which no file can grow beyond so many bytes, and whose validation takes no time.
 LIMITED = """
 import resource, runpy, sys
+from msvi.training import loop
 
+loop.make_validation = lambda *parts: lambda state: {"val_nrmse": 0.0, "val_reconstruction": 0.0}
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -53,12 +56,20 @@ with Workdir(sys.argv[1]).lock():
     sys.stdin.read()
 """
 
-# A process that, for each line with a path and more arguments, starts the given script in a process of its own, and
-# tells its id and how it ended. Forked where the imports are done, but before JAX has computed anything.
+# A process that, for each line with a path and arguments, runs the given script in a process of its own, and tells its
+# id and how it ended. That is forked where the imports are done but JAX has not computed anything. Validation needs no
+# compilation, which would be most of the time: its error depends on the weights, and two of three are a new best.
 STARTER = """
 import os, runpy, sys
-import msvi.cli, msvi.training.loop
+import jax, numpy as np
+import msvi.cli
+from msvi.training import loop
 
+def validate(state):
+    norm = float(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(state.average)))
+    return {"val_nrmse": 1 / int(state.step) + int(state.step) // 4 % 3 // 2 + 1e-9 * norm, "val_reconstruction": norm}
+
+loop.make_validation = lambda model, dataset, config: validate
 for line in sys.stdin:
     output, *arguments = line.split()
     child = os.fork()
@@ -80,6 +91,30 @@ def train_command(config, workdir):
     return command + [f"--config.{name}={value}" for name, value in fields.items()]
 
 
+@pytest.fixture(scope="module")
+def made():
+    """What `compiled_once` has made, by name."""
+    return {}
+
+
+@pytest.fixture
+def compiled_once(programs, made, monkeypatch):
+    """All trainings of the smoke configuration share their compiled steps and validation."""
+
+    def share(name):
+        make = getattr(loop, name)
+
+        def make_or_share(*parts):
+            if name not in made:
+                made[name] = make(*parts)
+            return made[name]
+
+        monkeypatch.setattr(loop, name, make_or_share)
+
+    share("make_train_chunk")
+    share("make_validation")
+
+
 @pytest.fixture
 def smoke_copy(smoke_run, tmp_path):
     """A copy of the finished run's folder to damage."""
@@ -87,7 +122,7 @@ def smoke_copy(smoke_run, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "folder removed"])
-def test_newest_checkpoint_damaged(smoke_copy, smoke_run, programs, capsys, damage):
+def test_newest_checkpoint_damaged(smoke_copy, smoke_run, compiled_once, capsys, damage):
     """The same command goes on from the checkpoint before and ends as if nothing had been; what is damaged is kept."""
     checkpoints = smoke_copy / "checkpoints"
     if damage == "flipped":
@@ -111,7 +146,7 @@ def test_newest_checkpoint_damaged(smoke_copy, smoke_run, programs, capsys, dama
     assert capsys.readouterr().err == ""
 
 
-def test_all_newest_checkpoints_damaged(smoke_copy, smoke_run, programs):
+def test_all_newest_checkpoints_damaged(smoke_copy, smoke_run, compiled_once):
     """With nothing to go on from the run is left as it is, and does not start from the beginning."""
     for step in ("20", "40"):
         DAMAGES["emptied"](smoke_copy / "checkpoints" / "latest" / step / "checksums.json")
@@ -150,18 +185,19 @@ def test_best_outlasts_damage(smoke_config, programs, monkeypatch, tmp_path, dam
     assert [entry["step"] for entry in run.read_history()] == [10, 20, 30, 40, 50, 60]
 
 
-def test_evaluation_beside_a_training(smoke_copy, smoke_run, evaluated, programs, tmp_path, capsys):
+def test_evaluation_beside_a_training(smoke_copy, smoke_run, capsys):
     """It reads what the training writes without a lock of its own, passes over damage, and moves nothing."""
     checkpoints = smoke_copy / "checkpoints"
     for damaged in ("best/40", "latest/40"):
         DAMAGES["flipped"](checkpoints / damaged / "record" / "metadata")
     with Workdir(str(smoke_copy)).lock():
-        before = snapshot(checkpoints)
-        result = evaluate(str(smoke_copy), str(tmp_path / "results")).result
-    assert snapshot(checkpoints) == before
-    assert (result["best_step"], result["steps"]) == (40, 20)
-    expected = json.loads((evaluated.path / "result.json").read_text())
-    assert result["test"]["nrmse"]["per_trajectory"] == expected["test"]["nrmse"]["per_trajectory"]
+        before = snapshot(smoke_copy)
+        run, config = evaluation._open(str(smoke_copy))
+        model = build_model(config, load_dataset(config.case, config.data))
+        state, best, newest = evaluation._restore(run, config, model)
+        assert snapshot(smoke_copy) == before
+    assert (best["step"], newest["step"]) == (40, 20)
+    assert_same_state(state, Workdir(smoke_run.path).best.restore(smoke_run.state)[0])
     assert re.fullmatch(
         rf"warning: {checkpoints}/best/40 is damaged \(.*\); {checkpoints}/best/40.spare is used instead.\n"
         rf"warning: {checkpoints}/latest/40 is damaged \(.*\); {checkpoints}/latest/20 is used instead.\n",
@@ -169,7 +205,7 @@ def test_evaluation_beside_a_training(smoke_copy, smoke_run, evaluated, programs
     )
 
 
-def test_full_disk(half_copy, smoke_run, programs, environment, tmp_path):
+def test_full_disk(half_copy, smoke_run, compiled_once, environment, tmp_path):
     """No space for the next checkpoint: one line and status 2. With space again the same command goes on to the end."""
     command = train_command(smoke_run.config, half_copy)
     before = snapshot(half_copy / "checkpoints")
@@ -259,7 +295,7 @@ def test_lock_ends_with_its_process(smoke_config, tmp_path):
         pass
 
 
-def test_finished_run_needs_no_lock(smoke_copy, smoke_run, programs):
+def test_finished_run_needs_no_lock(smoke_copy, smoke_run, compiled_once):
     """It is only read, also while another process holds it."""
     with Workdir(str(smoke_copy)).lock():
         before = snapshot(smoke_copy)
@@ -279,7 +315,7 @@ def test_file_system_without_locks(tmp_path, monkeypatch, capsys):
     assert told.startswith(f"warning: {tmp_path}/lock cannot be locked (") and told.count("\n") == 1
 
 
-def test_killed_at_the_very_beginning(smoke_config, half_run, programs, tmp_path):
+def test_killed_at_the_very_beginning(smoke_config, half_run, compiled_once, tmp_path):
     """What is there before the configuration is does not keep the run from starting again; anything else does."""
     (tmp_path / "lock").write_text("process 1 on a host of old\n")
     (tmp_path / "config.json.tmp").write_text('{"case": "burg')
@@ -293,7 +329,7 @@ def test_killed_at_the_very_beginning(smoke_config, half_run, programs, tmp_path
 
 
 @pytest.mark.parametrize("store", ["best", "latest"])
-def test_stopped_right_after_a_checkpoint(smoke_run, programs, monkeypatch, tmp_path, store):
+def test_stopped_right_after_a_checkpoint(smoke_run, compiled_once, monkeypatch, tmp_path, store):
     """Nothing that belongs to a checkpoint is written after it, neither history nor events."""
     run = Workdir(str(tmp_path / "run"))
     save = CheckpointStore.save
@@ -328,7 +364,6 @@ class Starter:
         """Waits until the condition holds, the process ends or the time is over, and says whether it has ended."""
         end = time.monotonic() + seconds
         while self.code is None and not condition() and time.monotonic() < end:
-            # Half the least time between two looks: a save takes a tenth of a second.
             if select.select([self._process.stdout], [], [], 0.002)[0]:
                 self.code = int(self._process.stdout.readline())
         return self.code is not None
@@ -355,7 +390,7 @@ def starter(environment, tmp_path):
         process.stdin.close()
 
 
-def test_killed_twenty_times(smoke_run, programs, starter, tmp_path):
+def test_killed_twenty_times(smoke_run, starter, tmp_path):
     """Killed while it starts, computes and saves, twenty times in a row: each start goes on from the newest checkpoint.
 
     Kills are random; most are aimed at the folders in which a checkpoint is being written, of which there are many.
@@ -403,12 +438,12 @@ def test_killed_twenty_times(smoke_run, programs, starter, tmp_path):
     assert within_saves > 4, (within_saves, between_saves)
 
     config = change(config, "train", steps=(run.latest.latest_step() or 0) + 8)
-    starter.start(*train_command(config, run.path)[1:])
-    assert starter.wait() and starter.code == 0 and starter.read("err") == ""
-    state = loop.train(config, str(tmp_path / "reference"))
-    assert_same_run(run.path, SmokeRun(config, str(tmp_path / "reference"), state))
-    for name in ("config.json", "history.jsonl"):
-        assert (tmp_path / "run" / name).read_text() == (tmp_path / "reference" / name).read_text()
+    reference = tmp_path / "reference"
+    for path in (run.path, reference):
+        starter.start(*train_command(config, path)[1:])
+        assert starter.wait() and starter.code == 0 and starter.read("err") == ""
+    assert_same_run(run.path, SmokeRun(config, str(reference), smoke_run.state))
+    assert (tmp_path / "run" / "config.json").read_text() == (reference / "config.json").read_text()
     for store in ("latest", "best"):
-        assert names(checkpoints / store) == names(tmp_path / "reference" / "checkpoints" / store)
+        assert names(checkpoints / store) == names(reference / "checkpoints" / store)
     assert read_scalars(run.tensorboard) == expected_scalars(run)

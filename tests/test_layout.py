@@ -72,7 +72,7 @@ def write_hdf5(path, held):
         file["coarsening"] = 3
 
 
-def write_zarr(path, held, version, text="U"):
+def write_zarr(path, held, version):
     """As xarray writes it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # text in version 3
@@ -360,6 +360,13 @@ def test_fields_of_wrong_shapes(path, shape):
     refused(path, f"holds `u` of the shape {shape}", "u[..., None]")
 
 
+def test_arrays_of_no_axes(path):
+    """Numbers in place of arrays are told like any other shape."""
+    write_npz(path, arrays() | {name: np.float32(1) for name in ("u_true", "mu", "forcing", "x")} | {"mask": True})
+    problems = describe(path).problems
+    assert len(problems) == 5 and all("of the shape (), expected" in problem for problem in problems)
+
+
 def test_axes_in_another_order(path):
     """Where axes have names, they tell."""
     xr.Dataset({"u": (("time", "trajectory", "x", "channel"), np.zeros((4, 4, 6, 1)))}).to_netcdf(path, engine="scipy")
@@ -387,7 +394,7 @@ def test_other_kinds_of_file(path, content):
 def test_missing_file_and_other_folders(path, tmp_path):
     """No file, and a folder of anything."""
     refused(path, "There is no data file", "give the place of one that exists")
-    refused(str(tmp_path), "is a folder without such, expected")
+    refused(str(tmp_path), "is a folder of something else, expected")
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -456,16 +463,20 @@ def test_pickles_in_zarr_are_refused(path, case, zipped, monkeypatch):
             for root, _, names in os.walk(folder):
                 for name in names:
                     archive.write(os.path.join(root, name), os.path.relpath(os.path.join(root, name), folder))
-    refused(path)
+    refused(path, "holds the Zarr array u_true.bad ", "which could run code when it is read")
     assert not os.path.exists(f"{path}.run")
 
 
-def test_codecs_in_shards_are_seen():
+def test_pickle_in_a_shard_is_refused(path):
     """The metadata of version 3 nest."""
+    write_plain_zarr(path, arrays())
     inner = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "numcodecs.pickle"}]
-    outer = {"codecs": ({"name": "sharding_indexed", "configuration": {"codecs": inner, "index_codecs": inner[:1]}},)}
-    with pytest.raises(InputError, match="the Zarr array u encoded by pickle, which could run code"):
-        files._check_zarr_array("x", "u", outer)
+    shards = {"name": "sharding_indexed", "configuration": {"codecs": inner, "index_codecs": inner[:1]}}
+    with open(os.path.join(path, "mu", "zarr.json"), encoding="utf-8") as file:
+        described = json.load(file) | {"codecs": [shards]}
+    with open(os.path.join(path, "mu", "zarr.json"), "w", encoding="utf-8") as file:
+        json.dump(described, file)
+    refused(path, "holds the Zarr array mu encoded by pickle, which could run code")
 
 
 def test_alien_files_in_zarr_are_passed_over(path):

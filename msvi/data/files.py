@@ -5,6 +5,7 @@ Zarr array that is encoded by anything but the compressors and filters below. HD
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import warnings
@@ -26,8 +27,8 @@ _CODECS = {
     *("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle"),
     *("bytes", "endian", "transpose", "sharding_indexed", "vlen-utf8"),
 }
-# Files that describe a group and an array in it, version 3 and 2.
-_ZARR_GROUP, _ZARR_ARRAY = {"zarr.json", ".zgroup"}, {"zarr.json", ".zarray"}
+# Files that describe a Zarr store, version 3 and 2.
+_ZARR = {"zarr.json", ".zgroup"}
 
 
 def recognise(path: str) -> str:
@@ -41,7 +42,7 @@ def recognise(path: str) -> str:
     begin = b""
     with reading(path):
         if os.path.isdir(path):
-            if _ZARR_GROUP & set(os.listdir(path)):
+            if _ZARR & set(os.listdir(path)):
                 return "Zarr"
         else:
             with open(path, "rb") as file:
@@ -53,11 +54,11 @@ def recognise(path: str) -> str:
             if begin.startswith(b"PK\x03\x04"):
                 with zipfile.ZipFile(path) as archive:
                     names = archive.namelist()
-                if _ZARR_GROUP & set(names):
+                if _ZARR & set(names):
                     return "Zarr"
                 if all(name.endswith(".npy") for name in names):
                     return "NumPy archive"
-    found = "is a folder without such" if os.path.isdir(path) else f"begins with {begin!r}"
+    found = "is a folder of something else" if os.path.isdir(path) else f"begins with {begin!r}"
     raise InputError(
         f"The data file {path} {found}, expected a NumPy archive (.npz), HDF5, NetCDF (classic, 64-bit offset or "
         "NetCDF-4), a Zarr store (folder or .zip), or a folder of The Well with train, valid and test; convert it."
@@ -119,31 +120,41 @@ def _open_zarr(path: str, stack: contextlib.ExitStack, options: dict[str, Any]) 
         root, store = pathlib.Path(path), LocalStore(path, read_only=True)
     else:
         root, store = zipfile.Path(stack.enter_context(zipfile.ZipFile(path))), ZipStore(path, mode="r")
-    stack.callback(store.close)
-    # One by one: of several damaged arrays that are opened at once, zarr leaves all errors but one to the event loop.
-    names = sorted(item.name for item in root.iterdir() if any((item / name).is_file() for name in _ZARR_ARRAY))
+    names = _zarr_arrays(root, path)
     with warnings.catch_warnings():
         # Files that are no part of the store, and text of fixed width in version 3, which every release has read.
         warnings.simplefilter("ignore", ZarrUserWarning)
         warnings.simplefilter("ignore", UnstableSpecificationWarning)
         group = zarr.open_group(store, mode="r", use_consolidated=False)
-        arrays = {name: group[name] for name in names if isinstance(group[name], zarr.Array)}
-        for name, array in arrays.items():
-            _check_zarr_array(path, name, array.metadata.to_dict())
+        stack.callback(store.close)
+        # One by one: of several damaged arrays that are opened at once, zarr leaves all errors but one unhandled.
+        arrays = {name: group[name] for name in names}
         if all(_has_dimensions(array) for array in arrays.values()):
             return xr.open_dataset(store, engine="zarr", consolidated=False, chunks=None, **options)
     return _named(arrays, dict(group.attrs))
 
 
-def _check_zarr_array(path: str, name: str, metadata: dict[str, Any]) -> None:
-    """Raises `InputError` if the array holds objects or is encoded by something that is not known to be harmless."""
-    unknown = sorted(set(_codecs(metadata)) - _CODECS)
-    if unknown or "|O" in str(metadata.get("dtype")):
-        found = f"encoded by {', '.join(unknown)}" if unknown else "of Python objects"
-        raise InputError(
-            f"The data file {path} holds the Zarr array {name} {found}, which could run code when it is read; write "
-            "numbers, or text of fixed width, with a usual compressor."
-        )
+def _zarr_arrays(root: pathlib.Path | zipfile.Path, path: str) -> list[str]:
+    """Names of the arrays of a Zarr store.
+
+    Raises:
+      InputError: one holds objects or is encoded by something that is not known to be harmless.
+    """
+    names = set()
+    for item in root.iterdir():
+        for file in (item / "zarr.json", item / ".zarray"):
+            metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"node_type": "group"}
+            if metadata.get("node_type") == "group":
+                continue
+            names.add(item.name)
+            unknown = sorted(set(_codecs(metadata)) - _CODECS)
+            if unknown or "|O" in str(metadata.get("dtype")):
+                found = f"encoded by {', '.join(unknown)}" if unknown else "of Python objects"
+                raise InputError(
+                    f"The data file {path} holds the Zarr array {item.name} {found}, which could run code when it is "
+                    "read; write numbers, or text of fixed width, with a usual compressor."
+                )
+    return sorted(names)
 
 
 def _codecs(metadata: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from msvi.data.arrays import StoredArray
 from msvi.data.division import Piece
 from msvi.data.frames import observed_frames, read_forcing, read_frames
 from msvi.data.layout import AXES, Layout, texts
-from msvi.data.recorded import coordinates, open_layout, plan
+from msvi.data.recorded import coordinates, last_size, open_layout, plan
 from msvi.data.split import SPLITS
 
 # Coarse cells per axis below which a coarsening is not proposed.
@@ -68,7 +68,7 @@ def _range(array: StoredArray | np.ndarray) -> str:
     """Least and greatest of the finite values, and how many others there are; of booleans the part that is true."""
     stored = isinstance(array, StoredArray)
     kind, smallest, greatest, total, others = array.dtype.kind, math.inf, -math.inf, 0.0, 0
-    if kind not in "bfiu":
+    if kind not in "bfiu" or (stored and len(array.shape) < 2):
         return "" if stored else f"{len(set(texts(array)))} different"
     for values in (array.read(i, slice(None)) for i in range(array.shape[0])) if stored else [array]:
         finite = values[np.isfinite(values)]
@@ -91,7 +91,7 @@ def _frames(layout: Layout) -> Iterator[str]:
         even = np.ptp(steps) <= 1e-3 * steps.mean()
         yield f"  spacing {steps.min():.4g} to {steps.max():.4g}, {'even' if even else 'irregular'}"
     if layout.mask is not None and len(layout.mask.shape) > 2 and observed.any():
-        seen = sum(layout.mask.read(i, slice(None)).astype(bool).sum() for i in range(number))
+        seen = sum(layout.mask.read(i, slice(None))[row].astype(bool).sum() for i, row in enumerate(observed))
         points = observed.sum() * math.prod(layout.mask.shape[2:])
         yield f"  {100 * (1 - seen / points):.1f} % of the points missing in the others"
 
@@ -104,12 +104,12 @@ def _axes(layout: Layout, about: set[str]) -> Iterator[str]:
     for name, size, extent, kind in zip(AXES, layout.grid, extents, kinds, strict=False):
         yield f"  {name}: {size} points{extent}, {kind}"
     yield f"  channels: {layout.u.shape[-1]}"
-    yield f"  parameters: {0 if layout.mu is None else layout.mu.shape[-1]}"
+    yield f"  parameters: {last_size(layout.mu)}"
     if layout.forcing is None:
         yield "  forcing: none"
     else:
         of = "the same everywhere" if len(layout.forcing.shape) == 3 else "a field"
-        yield f"  forcing: {layout.forcing.shape[-1]}, {of}"
+        yield f"  forcing: {last_size(layout.forcing)}, {of}"
 
 
 def _uses(layout: Layout, pieces: dict[str, list[Piece]]) -> Iterator[str]:

@@ -67,8 +67,8 @@ def describe(
         num_channels=layout.u.shape[-1],
         boundary=None if "boundary" in about else layout.boundary,
         coarsening=None if layout.coarsening is None or "coarsening" in about else int(layout.coarsening),
-        num_parameters=_last_size(layout.mu),
-        num_forces=_last_size(layout.forcing),
+        num_parameters=last_size(layout.mu),
+        num_forces=last_size(layout.forcing),
         num_trajectories=layout.u.shape[0],
         num_frames={name: tuple(len(piece.frames) for piece in pieces[name]) for name in pieces},
         problems=[text for _, text in problems],
@@ -158,5 +158,6 @@ def coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
     )
 
 
-def _last_size(array: np.ndarray | StoredArray | None) -> int:
+def last_size(array: np.ndarray | StoredArray | None) -> int:
+    """Length of the last axis, 0 if there is none."""
     return 0 if array is None or not array.shape else array.shape[-1]

@@ -1,0 +1,142 @@
+"""The examples: data files with parameters and with forcing, learned from with and without them, and the notebook."""
+
+import dataclasses
+import re
+import warnings
+
+import jax
+import jax.numpy as jnp
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+from smoke import ROOT, load_module, settings
+
+from msvi import metrics
+from msvi.build import build_conditions
+from msvi.config import Config
+from msvi.data.burgers_1d import Burgers1D
+from msvi.data.dataset import DataConfig, load_dataset
+from msvi.data.recorded import Recorded
+from msvi.forecast import forecast_field
+from msvi.inference.elbo import InferenceConfig
+from msvi.model.multiscale import ModelConfig
+from msvi.trained import load_trained
+from msvi.training.loop import train
+from msvi.training.state import TrainConfig
+
+pytest_plugins = ["smoke"]
+
+burgers = load_module(ROOT / "examples" / "burgers.py")
+
+EQUATION = Burgers1D(viscosity=5e-3, num_points=64, num_frames=51, max_dt=5e-3)
+
+
+def forecast_error(path, workdir, window=32):
+    """NRMSE of forecasts of the test trajectories after a short training on a data file, the mean over them."""
+    config = Config(
+        case="custom",
+        data=DataConfig(Recorded(), str(path), num_train=0, num_val=0, num_test=0),
+        model=ModelConfig(
+            micro_dim=2,
+            coarsening=0,
+            macro_hidden=(32, 32),
+            micro_hidden=(32,),
+            encoder_hidden=(32,),
+            decoder_hidden=(32,),
+        ),
+        inference=InferenceConfig(window=window, drift_warmup_steps=200),
+        train=TrainConfig(steps=1000, eval_every=500, learning_rate=4e-3),
+    )
+    train(config, str(workdir))
+    trained = load_trained(str(workdir))
+    test = trained.dataset.test
+
+    @jax.jit
+    def error(t, u, conditions):
+        mean = forecast_field(trained.model, trained.params, t, u[0], jax.random.key(0), 8, conditions=conditions)[0]
+        return metrics.nrmse(mean, u)
+
+    trajectories = jnp.asarray(test.t, jnp.float32), jnp.asarray(test.u), build_conditions(trained.model, test)
+    return float(jnp.mean(jax.lax.map(lambda trajectory: error(*trajectory), trajectories)))
+
+
+@pytest.fixture(scope="module")
+def told(compilation, tmp_path_factory):
+    """For each kind of file its arrays, and the error where all of them are learned from."""
+    errors, folder = {}, tmp_path_factory.mktemp("told")
+    for kind in ("viscosity", "forcing"):
+        arrays = getattr(burgers, kind)(EQUATION, (10, 1, 4))
+        np.savez(folder / f"{kind}.npz", **arrays)
+        with settings(compilation):
+            errors[kind] = arrays, forecast_error(folder / f"{kind}.npz", folder / kind)
+    return errors
+
+
+@pytest.mark.parametrize(("kind", "hidden"), [("viscosity", "mu"), ("forcing", "forcing")])
+def test_what_acts_from_outside_is_learned(told, kind, hidden, programs, tmp_path):
+    """Forecasts at viscosities, or under forcings, of no training trajectory; without them the error doubles."""
+    arrays, error = told[kind]
+    assert arrays["u"].shape == (15, 51, 64, 1)
+    np.savez(tmp_path / "blind.npz", **{name: a for name, a in arrays.items() if name != hidden})
+    assert error < 0.1 and 2 * error < forecast_error(tmp_path / "blind.npz", tmp_path / "run")
+
+
+def test_half_of_the_frames(told, programs, tmp_path):
+    """Half of the frames to learn from, other ones in each trajectory, cost less than a factor of 1.5."""
+    arrays, error = told["viscosity"]
+    mask = np.random.default_rng(0).random(arrays["u"].shape[:2]) < 0.5
+    mask[:, 0] = True
+    mask[arrays["split"] == "test"] = True
+    u = np.where(mask[..., None, None], arrays["u"], np.nan)
+    np.savez(tmp_path / "half.npz", **arrays | {"u": u, "mask": mask})
+    assert forecast_error(tmp_path / "half.npz", tmp_path / "run", window=16) < 1.5 * error
+
+
+def test_forced_equation():
+    """Under a forcing that is constant in space the mean of the field is its integral over time, to round-off; without
+    any the solution is that of the equation."""
+    forced = burgers.ForcedBurgers(**dataclasses.asdict(EQUATION))
+    u0 = forced.sample_initial(np.random.default_rng(0))
+    still = np.zeros((51, 64, 1))
+    np.testing.assert_allclose(forced.solve_forced(u0, still), EQUATION.solve(u0), atol=1e-12)
+    f = still + 0.5 * forced.t[:, None, None]
+    mean = forced.solve_forced(u0, f).mean(axis=1)[:, 0]
+    np.testing.assert_allclose(mean - mean[0], 0.25 * forced.t**2, atol=1e-12)
+
+
+def test_every_trajectory_is_its_own():
+    """Viscosities that all differ, between the bounds; the noise is of the size stated."""
+    arrays = burgers.viscosity(EQUATION, (3, 1, 2))
+    assert len(np.unique(arrays["mu"])) == 6 and list(arrays["split"]) == ["train"] * 3 + ["val"] + ["test"] * 2
+    np.testing.assert_allclose(np.std(arrays["u"] - arrays["u_true"]), burgers.NOISE, rtol=0.02)
+
+
+def test_file_from_the_command_line(monkeypatch, tmp_path):
+    """What is written can be read; `--blind` leaves the parameters out."""
+    make = burgers.viscosity
+    monkeypatch.setattr(burgers, "viscosity", lambda: make(EQUATION, (1, 1, 1)))
+    for arguments, parameters in ([], 1), (["--blind"], None):
+        path = str(tmp_path / f"data{len(arguments)}.npz")
+        monkeypatch.setattr("sys.argv", ["burgers.py", "viscosity", path, *arguments])
+        burgers.main()
+        dataset = load_dataset("custom", DataConfig(Recorded(), path, num_train=0, num_val=0, num_test=0))
+        assert dataset.train.u.shape == (1, 51, 64, 1) and dataset.coarsening == 4
+        assert (dataset.test.mu.shape[1] if dataset.test.mu is not None else None) == parameters
+
+
+def test_notebook(environment, monkeypatch, tmp_path):
+    """Every cell of the quickstart runs as it stands there; the forecast is good and the pictures are there."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the notebook's machinery
+        client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    text = "".join(output.get("text", "") for output in outputs)
+    assert float(re.search(r"relative error over all frames ([.\d]+)", text)[1]) < 0.06
+    assert "spread–skill ratio" in text
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
