@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import os
 import pathlib
 import shutil
@@ -37,6 +38,47 @@ _COMPILATION = {
     "jax_persistent_cache_min_compile_time_secs": 0.1,
     "jax_disable_most_optimizations": False,
 }
+
+
+# For `run_commands`: reads cases from a file, a script with its arguments each, and prints their exit status, output
+# and files as JSON.
+DRIVER = """
+import json, os, pathlib, runpy, sys, traceback
+
+import msvi.cli, msvi.evaluation, msvi.training.loop
+
+def run(argv):
+    sys.argv = argv
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+        return 0
+    except SystemExit as end:
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+finished = []
+for i, (argv, files) in enumerate(json.load(open(sys.argv[1]))):
+    folder = pathlib.Path(f"case{i}")
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    child = os.fork()
+    if not child:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{name}{i}", os.O_CREAT | os.O_WRONLY), number)
+        os.chdir(folder)
+        os._exit(run(argv))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    left = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    finished.append((code, open(f"out{i}").read(), open(f"err{i}").read(), left))
+print(json.dumps(finished))
+"""
 
 
 class SmokeRun(NamedTuple):
@@ -103,6 +145,30 @@ def run_python(*arguments, environment, cwd):
     """A Python process in another folder than the repository."""
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, env=os.environ | environment, cwd=cwd, capture_output=True, text=True, timeout=600)
+
+
+def run_commands(commands, environment, folder):
+    """Exit status, output, what was said on stderr, and files left, of each command line.
+
+    Importing JAX takes seconds, so they run in one process that forks for each of them, with the imports done but JAX
+    not yet started.
+
+    Args:
+      commands: pairs of a script with its arguments and of files, name to text, that its working folder has.
+      folder: an empty one.
+    """
+    (folder / "cases.json").write_text(json.dumps(commands))
+    process = run_python("-c", DRIVER, "cases.json", environment=environment, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def assert_refused(code, out, err):
+    """Status 2, one line on stderr, no traceback, no output."""
+    assert code == 2, err
+    assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
+    assert len(err) < 900 and not any(text in err for text in ("Traceback", "<class")), err
+    assert out == ""
 
 
 @contextlib.contextmanager

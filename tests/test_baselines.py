@@ -15,6 +15,7 @@ from msvi.data.burgers_2d import Burgers2D
 from msvi.data.cylinder_2d import Cylinder2D
 from msvi.data.dataset import DataConfig, load_dataset
 from msvi.data.kdv_1d import KortewegDeVries1D
+from msvi.data.recorded import Recorded
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
@@ -312,3 +313,14 @@ def test_unknown_baselines_and_missing_packages_are_refused(rotating, monkeypatc
         with pytest.raises(InputError, match=rf"needs the package {package}; pip install -e \.\[baselines\]"):
             fit_baseline(name, make_config(), rotating)
     assert len(fit_baseline("persistence", make_config(), rotating).forecast(np.arange(3.0), np.ones((4, 1)))) == 3
+
+
+def test_baselines_need_whole_trajectories():
+    """Gaps and unequal lengths are refused by all of them alike, and a data file by the one that needs an equation."""
+    u = np.ones((2, 11, 40, 1))
+    dataset = make_dataset(u, u, 0.02)
+    for values in ({"mask": np.ones(u.shape, bool)}, {"num_frames": np.array([9, 11])}):
+        with pytest.raises(InputError, match="equal length without gaps"):
+            fit_baseline("mean", make_config(), dataset._replace(train=dataset.train._replace(**values)))
+    with pytest.raises(InputError, match="coarse needs the equation"):
+        fit_baseline("coarse", make_config("custom", Recorded()), dataset)

@@ -9,7 +9,7 @@ from msvi.baselines.dmd import fit_dmd
 from msvi.baselines.simple import fit_mean, fit_persistence
 from msvi.baselines.sindy import fit_sindy
 from msvi.config import Config
-from msvi.data.split import Dataset
+from msvi.data.split import SPLITS, Dataset
 from msvi.errors import InputError
 
 __all__ = ["BASELINES", "Baseline", "fit_baseline"]
@@ -29,6 +29,8 @@ _PACKAGES = {"dmd": "pydmd", "sindy": "pysindy"}
 def fit_baseline(name: str, config: Config, dataset: Dataset) -> Baseline:
     """Fits one of `BASELINES` on the training trajectories, its settings chosen on the validation ones.
 
+    Parameters and forcing that a data file holds are not used.
+
     Raises:
       InputError: an unknown name, a package that is not installed, or data that the baseline cannot use.
     """
@@ -37,6 +39,11 @@ def fit_baseline(name: str, config: Config, dataset: Dataset) -> Baseline:
     package = _PACKAGES.get(name)
     if package and not _installed(package):
         raise InputError(f"The baseline {name} needs the package {package}; pip install -e .[baselines]")
+    splits = [getattr(dataset, split) for split in SPLITS]
+    if any(split.mask is not None or split.num_frames is not None for split in splits):
+        raise InputError(
+            "Baselines need trajectories of equal length without gaps, got others; fill the gaps, or cut them all alike."
+        )
     return BASELINES[name](config, dataset)
 
 

@@ -35,8 +35,10 @@ def fit_coarse(config: Config, dataset: Dataset) -> Baseline:
     axis is) and `fourier`. Beyond the last coarse points of an axis that is not periodic stand their values.
 
     Raises:
-      InputError: frames that are not equally spaced, or a mesh on which the equation cannot be solved.
+      InputError: no equation, frames that are not equally spaced, or a mesh on which it cannot be solved.
     """
+    if config.case == "custom":
+        raise InputError("The baseline coarse needs the equation, which a data file does not tell; choose another.")
     spacing = frame_spacing(dataset.train.t)
     grid, mesh = dataset.coordinates, coarse_equation(config, dataset, 2, spacing).coordinates
     periodic = tuple(kind == "periodic" for kind in dataset.boundary)

@@ -162,6 +162,7 @@ def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
     for key in ("compressor", "filters", "codecs", "index_codecs"):
         entries = metadata.get(key) or ()
         for entry in [entries] if isinstance(entries, dict) else entries:
+            entry = {"name": entry} if isinstance(entry, str) else entry
             yield str(entry.get("id", entry.get("name"))).removeprefix("numcodecs.")
             yield from _codecs(entry.get("configuration", {}))
 

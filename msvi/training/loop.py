@@ -13,7 +13,7 @@ import tqdm
 from jax.sharding import Mesh
 
 from msvi import metrics
-from msvi.build import build_conditions, build_elbo, build_model, build_trajectories
+from msvi.build import build_conditions, build_elbo, build_model, build_trajectories, check_data_file
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
@@ -52,23 +52,25 @@ def train(config: Config, workdir: str) -> TrainState:
         with stop_together():
             if is_first_process():
                 run.check(config)
-                # A finished run is only read.
-                if (run.latest.latest_step() or 0) < config.train.steps:
-                    held.enter_context(run.lock())
-        return _train(config, run, mesh)
+            # All that can be refused is, before anything is written.
+            check_data_file(config)
+            dataset = load_dataset(config.case, config.data)
+            frames = int(dataset.train.lengths.min())
+            if config.inference.window > frames:
+                raise InputError(
+                    f"`inference.window` needs at most as many frames as every trajectory to learn from has, got a "
+                    f"window of {config.inference.window} and {frames} frames; shorten the window or store more frames."
+                )
+            elbo = build_elbo(config, build_model(config, dataset))
+            # A finished run is only read.
+            if is_first_process() and (run.latest.latest_step() or 0) < config.train.steps:
+                held.enter_context(run.lock())
+        return _train(config, run, mesh, dataset, elbo)
 
 
-def _train(config: Config, run: Workdir, mesh: Mesh | None) -> TrainState:
+def _train(config: Config, run: Workdir, mesh: Mesh | None, dataset: Dataset, elbo: WindowElbo) -> TrainState:
     """`train` where no other run writes."""
     with stop_together():
-        dataset = load_dataset(config.case, config.data)
-        frames = int(dataset.train.lengths.min())
-        if config.inference.window > frames:
-            raise InputError(
-                f"`inference.window` needs at most as many frames as every trajectory to learn from has, got a window "
-                f"of {config.inference.window} and {frames} frames; shorten the window or store more frames."
-            )
-        elbo = build_elbo(config, build_model(config, dataset))
         state = init_state(elbo, config.train, jax.random.key(config.seed))
         best, train_seconds = float("inf"), 0.0
         if is_first_process():  # the others get its state
