@@ -2,8 +2,8 @@
 
 A sum over the windows of a batch is made of partial sums then, so gradients differ by their rounding, 1e-7 relative. 40
 steps of training amplify that a hundredfold: 2e-5 in losses, whose terms are of order one. Other windows, or other
-random numbers, change the loss of a single step by more than 0.1. The programs here are compiled without optimisations,
-which halves the time.
+random numbers, change the loss of a single step by more than 0.1. Compiling is nearly all that these tests cost: the
+programs are not optimised, and the model has no moving frame, which halves them.
 """
 
 import json
@@ -20,9 +20,11 @@ import numpy as np
 import pytest
 from smoke import CONFIG_FILE, ROOT, change, run_python, settings
 
+from msvi import cli
 from msvi.build import build_elbo, build_model, build_trajectories
 from msvi.config import to_dict
 from msvi.data.dataset import load_dataset
+from msvi.errors import InputError
 from msvi.training import loop
 from msvi.training.state import init_state, make_train_chunk
 from msvi.training.workdir import Workdir
@@ -100,41 +102,47 @@ def environment_here(compilation_here):
 
 
 @pytest.fixture(scope="module")
-def parallel_config(smoke_config):
-    """The smoke training on all devices."""
-    return change(smoke_config, "train", data_parallel=True)
+def config(smoke_config):
+    """The training on one device."""
+    return change(smoke_config, "model", micro_frame="fixed")
 
 
 @pytest.fixture(scope="module")
-def one_device(smoke_config, compilation_here, tmp_path_factory):
-    """Folders of a run on one device, half-way and at its end."""
-    base = tmp_path_factory.mktemp("one")
-    with settings(compilation_here):
-        loop.train(change(smoke_config, "train", steps=20), str(base / "half"))
-        shutil.copytree(base / "half", base / "whole")
-        loop.train(smoke_config, str(base / "whole"))
-    return base / "half", base / "whole"
+def one_device(config, compilation_here, tmp_path_factory):
+    """Folders of a run on one device: as it was after step 30, its only checkpoint being of step 20, and at its end."""
+    half, whole = (tmp_path_factory.mktemp("one") / name for name in ("half", "whole"))
+    append = Workdir.append_history
+
+    def append_and_copy(run, entry):
+        append(run, entry)
+        if entry["step"] == 30:
+            shutil.copytree(whole, half)
+
+    with settings(compilation_here), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Workdir, "append_history", append_and_copy)
+        loop.train(config, str(whole))
+    return half, whole
 
 
 @pytest.fixture(scope="module")
-def four_devices(parallel_config, one_device, environment_here, tmp_path_factory):
-    """What the driver prints, and the folders of its runs: one from the start to half-way, one from there to the end."""
+def four_devices(config, one_device, environment_here, tmp_path_factory):
+    """What the driver prints, and the folders of its runs: from the start half-way, and from there to the end."""
     base = tmp_path_factory.mktemp("four")
     half = shutil.copytree(one_device[0], base / "half")
     environment = environment_here | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
-    config = json.dumps(to_dict(parallel_config))
-    process = run_python("-c", DRIVER, config, base / "new", half, environment=environment, cwd=base)
+    text = json.dumps(to_dict(change(config, "train", data_parallel=True)))
+    process = run_python("-c", DRIVER, text, base / "new", half, environment=environment, cwd=base)
     assert process.returncode == 0, process.stderr
     assert f"from step 0 to 20 on {DEVICES} x cpu" in process.stdout
     return json.loads(process.stdout.splitlines()[-1]), base / "new", half
 
 
 @pytest.fixture(scope="module")
-def parts(smoke_config):
+def parts(config):
     """The pieces of the training on one device."""
-    dataset = load_dataset(smoke_config.case, smoke_config.data)
-    elbo = build_elbo(smoke_config, build_model(smoke_config, dataset))
-    chunk = make_train_chunk(elbo, smoke_config.inference, smoke_config.train)
+    dataset = load_dataset(config.case, config.data)
+    elbo = build_elbo(config, build_model(config, dataset))
+    chunk = make_train_chunk(elbo, config.inference, config.train)
     return elbo, build_trajectories(elbo.model, dataset.train), chunk
 
 
@@ -174,9 +182,12 @@ def assert_close_run(path, expected):
 
 
 def train_command(config, workdir):
-    """Arguments of a data-parallel smoke training."""
-    data = f"--config.data.cache_dir={config.data.cache_dir}"
-    command = [ROOT / "train.py", f"--config={CONFIG_FILE}:smoke", f"--workdir={workdir}", data]
+    """Arguments of the same training, data-parallel."""
+    command = [ROOT / "train.py", f"--config={CONFIG_FILE}:smoke", f"--workdir={workdir}"]
+    command += [
+        f"--config.data.cache_dir={config.data.cache_dir}",
+        f"--config.model.micro_frame={config.model.micro_frame}",
+    ]
     return [*command, "--config.train.data_parallel"]
 
 
@@ -191,11 +202,11 @@ def said(process):
     return [line for line in (process[1] + process[2]).splitlines() if not line.startswith("[Gloo]")]
 
 
-def test_four_devices_then_one(four_devices, one_device, smoke_config, compilation_here):
+def test_four_devices_then_one(four_devices, one_device, config, compilation_here):
     """Half-way on four devices and the rest on one, with `data_parallel` set or not, is as all on one."""
     path = four_devices[1]
     with settings(compilation_here):
-        loop.train(smoke_config, str(path))
+        loop.train(config, str(path))
     assert_close_run(path, one_device[1])
 
 
@@ -204,10 +215,10 @@ def test_one_device_then_four(four_devices, one_device):
     assert_close_run(four_devices[2], one_device[1])
 
 
-def test_two_processes(one_device, parallel_config, environment_here, tmp_path):
+def test_two_processes(one_device, config, environment_here, tmp_path):
     """Two processes of `train.py` with a device each: the numbers of one device, and only the first writes or says
     anything, so that the folder is like that of any run."""
-    command = train_command(parallel_config, tmp_path / "run")
+    command = train_command(config, tmp_path / "run")
     first, second = run_two_processes(*command, environment=environment_here, cwd=tmp_path)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "from step 0 to 40 on 2 x cpu" in first[1] and "step     40/40" in first[1]
@@ -217,23 +228,24 @@ def test_two_processes(one_device, parallel_config, environment_here, tmp_path):
     assert names(tmp_path / "run") == names(one_device[1])
 
 
-def test_error_of_one_process_ends_all(parallel_config, environment_here, tmp_path):
+def test_error_of_one_process_ends_all(config, environment_here, tmp_path):
     """The first process alone sees what is wrong with the folder; both end with its sentence and status 2."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
-    command = train_command(parallel_config, tmp_path / "run")
+    command = train_command(config, tmp_path / "run")
     for code, _, errors in run_two_processes(*command, environment=environment_here, cwd=tmp_path):
         assert code == 2
         assert "holds other files" in errors and "Traceback" not in errors
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
-def test_several_processes_need_data_parallel(parallel_config, environment_here, tmp_path):
+def test_several_processes_need_data_parallel(config, monkeypatch, tmp_path):
     """Otherwise each would train a model of its own in the same folder."""
-    command = [*train_command(parallel_config, tmp_path / "run"), "--noconfig.train.data_parallel"]
-    for code, _, errors in run_two_processes(*command, environment=environment_here, cwd=tmp_path):
-        assert code == 2
-        assert "`train.data_parallel` must be true where several processes train together, got 2 of them" in errors
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(
+        InputError, match="`train.data_parallel` must be true where .* together, got 2 of them and false"
+    ):
+        loop.train(config, str(tmp_path / "run"))
     assert not any(tmp_path.iterdir())
 
 
@@ -241,29 +253,42 @@ def test_several_processes_need_data_parallel(parallel_config, environment_here,
     ("variables", "message"),
     [
         ({}, "`--distributed` cannot tell the processes of the run from the environment (coordinator_address should"),
-        ({"JAX_COORDINATOR_ADDRESS": "localhost"}, "JAX_COORDINATOR_ADDRESS must be host:port, got 'localhost'"),
-        ({"JAX_PROCESS_ID": "one"}, "JAX_PROCESS_ID must be a whole number, got 'one'"),
         (
             {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:9", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"},
             "`--distributed` waited 2 seconds for the other processes of the run in vain",
         ),
     ],
 )
-def test_processes_that_do_not_meet(parallel_config, environment_here, tmp_path, variables, message):
-    """One sentence and status 2 where the environment does not say who they are, or the others never come."""
-    command = [*train_command(parallel_config, tmp_path / "run"), "--distributed"]
+def test_processes_that_do_not_meet(config, environment_here, tmp_path, variables, message):
+    """One sentence and status 2 where nothing says who they are, or the others never come; no folder is made."""
+    command = [*train_command(config, tmp_path / "run"), "--distributed"]
     process = run_python("-c", IMPATIENT, *command, environment=environment_here | variables, cwd=tmp_path)
     assert process.returncode == 2
     assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1 and message in process.stderr
     assert not any(tmp_path.iterdir())
 
 
-def test_work_is_divided(four_devices, parts, smoke_config, compilation_here):
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("JAX_COORDINATOR_ADDRESS", "localhost", "must be host:port, got 'localhost'"),
+        ("JAX_NUM_PROCESSES", "two", "must be a whole number, got 'two'"),
+        ("JAX_PROCESS_ID", "-1", "must be a whole number, got '-1'"),
+    ],
+)
+def test_ill_formed_variables(monkeypatch, name, value, message):
+    """Refused by name, before anything is tried."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"environment variable {name} {message}"):
+        cli.connect()
+
+
+def test_work_is_divided(four_devices, parts, config, compilation_here):
     """Every device has its share of the windows, and what they exchange is the gradient of each parameter, once, and
     the two terms of the loss, as sums: no trajectories, no windows."""
     found = four_devices[0]
     elbo, trajectories, chunk = parts
-    state = init_state(elbo, smoke_config.train, jax.random.key(0))
+    state = init_state(elbo, config.train, jax.random.key(0))
     assert {kind for kind, _ in found["exchanged"]} == {"all-reduce"}
     shapes = [re.fullmatch(r"f32\[([\d,]*)\]", shape)[1] for _, shape in found["exchanged"]]
     sizes = [math.prod(int(n) for n in shape.split(",") if n) for shape in shapes]
@@ -274,14 +299,14 @@ def test_work_is_divided(four_devices, parts, smoke_config, compilation_here):
     assert flops / DEVICES < found["flops"] < 1.2 * flops / DEVICES
 
 
-def test_same_windows(four_devices, parts, smoke_config, compilation_here):
+def test_same_windows(four_devices, parts, config, compilation_here):
     """The loss of the first step, which nothing has amplified yet, is that of one device; with another key, so with
     other windows and random numbers, it is another one."""
     elbo, trajectories, chunk = parts
     losses = []
     with settings(compilation_here):
         for seed in (0, 1):
-            state = init_state(elbo, smoke_config.train, jax.random.key(0))._replace(key=jax.random.key(seed))
+            state = init_state(elbo, config.train, jax.random.key(0))._replace(key=jax.random.key(seed))
             losses.append(chunk(state, trajectories, 1)[1].loss[0].item())
     np.testing.assert_allclose(four_devices[0]["losses"], losses, rtol=1e-6)
     assert abs(losses[0] - losses[1]) > 0.1

@@ -42,7 +42,7 @@ def fit_baseline(name: str, config: Config, dataset: Dataset) -> Baseline:
     splits = [getattr(dataset, split) for split in SPLITS]
     if any(split.mask is not None or split.num_frames is not None for split in splits):
         raise InputError(
-            "Baselines need trajectories of equal length without gaps, got others; fill the gaps, or cut them all alike."
+            "Baselines need trajectories of equal length without gaps, got others; fill the gaps or cut them alike."
         )
     return BASELINES[name](config, dataset)
 
