@@ -138,12 +138,15 @@ def four_devices(config, one_device, environment_here, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parts(config):
-    """The pieces of the training on one device."""
+def parts(config, compilation_here):
+    """On one device: the estimator of the bound, trajectories, and the compiled steps."""
     dataset = load_dataset(config.case, config.data)
     elbo = build_elbo(config, build_model(config, dataset))
-    chunk = make_train_chunk(elbo, config.inference, config.train)
-    return elbo, build_trajectories(elbo.model, dataset.train), chunk
+    trajectories = build_trajectories(elbo.model, dataset.train)
+    state = init_state(elbo, config.train, jax.random.key(0))
+    with settings(compilation_here):
+        chunk = make_train_chunk(elbo, config.inference, config.train).lower(state, trajectories, 1).compile()
+    return elbo, trajectories, chunk
 
 
 def run_two_processes(*arguments, environment, cwd):
@@ -283,31 +286,29 @@ def test_ill_formed_variables(monkeypatch, name, value, message):
         cli.connect()
 
 
-def test_work_is_divided(four_devices, parts, config, compilation_here):
+def test_work_is_divided(four_devices, parts, config):
     """Every device has its share of the windows, and what they exchange is the gradient of each parameter, once, and
     the two terms of the loss, as sums: no trajectories, no windows."""
     found = four_devices[0]
-    elbo, trajectories, chunk = parts
+    elbo, _, chunk = parts
     state = init_state(elbo, config.train, jax.random.key(0))
     assert {kind for kind, _ in found["exchanged"]} == {"all-reduce"}
     shapes = [re.fullmatch(r"f32\[([\d,]*)\]", shape)[1] for _, shape in found["exchanged"]]
     sizes = [math.prod(int(n) for n in shape.split(",") if n) for shape in shapes]
     assert sorted(sizes) == sorted([a.size for a in jax.tree.leaves(state.params)] + [1, 1])
-    with settings(compilation_here):
-        flops = chunk.lower(state, trajectories, 1).compile().cost_analysis()["flops"]
+    flops = chunk.cost_analysis()["flops"]
     # The optimiser's part is not divided.
     assert flops / DEVICES < found["flops"] < 1.2 * flops / DEVICES
 
 
-def test_same_windows(four_devices, parts, config, compilation_here):
+def test_same_windows(four_devices, parts, config):
     """The loss of the first step, which nothing has amplified yet, is that of one device; with another key, so with
     other windows and random numbers, it is another one."""
     elbo, trajectories, chunk = parts
     losses = []
-    with settings(compilation_here):
-        for seed in (0, 1):
-            state = init_state(elbo, config.train, jax.random.key(0))._replace(key=jax.random.key(seed))
-            losses.append(chunk(state, trajectories, 1)[1].loss[0].item())
+    for seed in (0, 1):
+        state = init_state(elbo, config.train, jax.random.key(0))._replace(key=jax.random.key(seed))
+        losses.append(chunk(state, trajectories, 1)[1].loss[0].item())
     np.testing.assert_allclose(four_devices[0]["losses"], losses, rtol=1e-6)
     assert abs(losses[0] - losses[1]) > 0.1
 

@@ -126,6 +126,15 @@ def test_group_for_each_trajectory(path, grid, channels):
     np.testing.assert_array_equal(dataset.coordinates[0], np.linspace(-1, 1, grid[0]))
 
 
+def test_group_with_another_number_of_times(path):
+    """Though others have as many frames as it has times."""
+    with h5py.File(path, "w") as file:
+        for i, frames in enumerate((6, 3, 6)):
+            file[f"{i:04d}/data"], file[f"{i:04d}/grid/t"] = numbers(frames, 8, 1), np.arange(6.0)
+    with pytest.raises(InputError, match=r"3 frames in /0001/data and times of the shape \(6,\) in /0001/grid/t"):
+        load(path, ("edge",))
+
+
 def test_boundary_is_asked_for(path):
     """No file says it."""
     write(path, tensor=numbers(4, 5, 8), **{"x-coordinate": np.arange(8.0), "t-coordinate": np.arange(6.0)})

@@ -84,10 +84,19 @@ def _incompressible(file: h5py.File, path: str) -> Layout:
 def _grouped(groups: list[h5py.Group], path: str) -> Layout:
     fields = [stored(group["data"], path, repeat=1) for group in groups]
     _require_equal([field.shape[2:] for field in fields], path)
-    grid = groups[0]["grid"]
+    grid, times = (
+        groups[0]["grid"],
+        [_without_excess(group["grid"]["t"][()], group["data"].shape[0]) for group in groups],
+    )
+    for group, field, t in zip(groups, fields, times, strict=True):
+        if t.shape != field.shape[1:2]:
+            raise InputError(
+                f"The data file {path} holds {field.shape[1]} frames in {group.name}/data and times of the shape "
+                f"{t.shape} in {group.name}/grid/t, expected a time for each frame; mend the file."
+            )
     return Layout(
         u=join_trajectories(fields),
-        t=join_times([np.atleast_2d(group["grid"]["t"][()]) for group in groups]),
+        t=join_times([t[None] for t in times]),
         boundary=None,
         coordinates=tuple(grid[axis][()] if axis in grid else None for axis in AXES[: len(fields[0].shape) - 3]),
     )
@@ -100,12 +109,15 @@ def _with_channel(array: h5py.Dataset, path: str) -> StoredArray:
 def _with_coordinates(file: h5py.File, u: StoredArray, used: list[str]) -> Layout:
     """`u` with the times and points that stand in `t-coordinate`, `x-coordinate`, …"""
     names = [f"{axis}-coordinate" for axis in AXES[: len(u.shape) - 3]]
-    t = file["t-coordinate"][()] if "t-coordinate" in file else None
-    if t is not None and t.shape == (u.shape[1] + 1,):
-        t = t[:-1]
+    t = _without_excess(file["t-coordinate"][()], u.shape[1]) if "t-coordinate" in file else None
     coordinates = tuple(file[name][()] if name in file else None for name in names)
     unused = tuple(name for name in file if name not in (*used, *names, "t-coordinate"))
     return Layout(u, t, None, coordinates, unused=unused)
+
+
+def _without_excess(t: np.ndarray, frames: int) -> np.ndarray:
+    """The times without the last one, if there is one more than there are frames."""
+    return t[:-1] if t.shape == (frames + 1,) else t
 
 
 def _require_equal(shapes: list[tuple[int, ...]], path: str) -> None:

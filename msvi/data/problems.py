@@ -11,8 +11,8 @@ import numpy as np
 from msvi.data.layout import AXES, Layout
 from msvi.data.split import SPLITS
 from msvi.errors import InputError
+from msvi.types import BOUNDARIES
 
-BOUNDARIES = ("periodic", "edge")
 
 # Kinds of NumPy's types for each array. Text comes as objects from some kinds of file.
 _NUMBERS, _TEXT = "fiu", "SUTO"
