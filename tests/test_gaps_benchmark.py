@@ -50,14 +50,15 @@ def test_files(gaps, smoke_config, kind, tmp_path):
         np.testing.assert_array_equal(found.train.u, dataset.train.u)
 
 
+@pytest.mark.parametrize("kind", ["frames", "points"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_half_of_the_frames_costs_little(seed):
+def test_half_of_the_data_costs_little(kind, seed):
     """In the results of the whole trainings: less than a factor of 1.5 in the median NRMSE of the test trajectories."""
     errors = {}
-    for kind in ("whole", "frames"):
-        path = ROOT / "results" / "custom" / f"burgers_1d_{kind}" / f"d3_s{seed}.json"
+    for name in ("whole", kind):
+        path = ROOT / "results" / "custom" / f"burgers_1d_{name}" / f"d3_s{seed}.json"
         result = json.loads(path.read_text())
         config = from_dict(result["config"])
         assert (config.model.micro_dim, result["steps"], result["data"]["test"]) == (3, 20_000, 16)
-        errors[kind] = result["test"]["nrmse"]["median"]
-    assert errors["frames"] < 1.5 * errors["whole"] < 0.03
+        errors[name] = result["test"]["nrmse"]["median"]
+    assert errors[kind] < 1.5 * errors["whole"] < 0.03

@@ -13,7 +13,6 @@ from msvi.data.split import SPLITS
 from msvi.errors import InputError
 from msvi.types import BOUNDARIES
 
-
 # Kinds of NumPy's types for each array. Text comes as objects from some kinds of file.
 _NUMBERS, _TEXT = "fiu", "SUTO"
 _KINDS = {"u": "f", "u_true": "f", "mask": "biu", "t": _NUMBERS, "mu": _NUMBERS, "forcing": _NUMBERS}
