@@ -23,8 +23,8 @@ class StoredArray(NamedTuple):
 
 
 @contextlib.contextmanager
-def reading(path: str) -> Iterator[None]:
-    """Turns whatever a library says of a file it cannot read into `InputError`."""
+def reading(path: str, what: str = "data file", mend: str = "write or download it again") -> Iterator[None]:
+    """Turns whatever a library says of a file it cannot read into `InputError`, which calls it `what`."""
     try:
         yield
     except InputError:
@@ -32,9 +32,7 @@ def reading(path: str) -> Iterator[None]:
     # No narrower: on damaged bytes the libraries' parsers fail with almost any exception.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"The data file {path} cannot be read or is damaged ({reason}); write or download it again."
-        ) from None
+        raise InputError(f"The {what} {path} cannot be read or is damaged ({reason}); {mend}.") from None
 
 
 def stored(array: Any, path: str, repeat: int | None = None) -> StoredArray:

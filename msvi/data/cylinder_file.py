@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from msvi.data.arrays import reading
 from msvi.errors import InputError
 
 # Time, y, x: the names of the file's dimensions, that of the published file first, ...
@@ -110,17 +111,8 @@ def _open_source(path: str) -> "_NetCDF | _ImageData":
     )
 
 
-@contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Turns whatever a library says of a file it cannot read into `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    # No narrower: on damaged bytes the libraries' parsers fail with almost any exception.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"The cylinder data file {path} cannot be read or is damaged ({reason}); {_FETCH}.") from None
+def _reading(path: str) -> contextlib.AbstractContextManager[None]:
+    return reading(path, "cylinder data file", _FETCH)
 
 
 class _NetCDF:
