@@ -61,7 +61,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     run, config = open_run(workdir)
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
-    state, best, newest = restore_run(run, config, model)
+    state, best, newest = restore_run(run, config, dataset, model)
     # What cannot be written is found before the work, not after it.
     figures_dir = figures_dir or os.path.join(run.path, "figures")
     for folder in (os.path.join(results_dir, config.folder), figures_dir):
@@ -136,7 +136,7 @@ def evaluate_ensemble(workdirs: list[str], results_dir: str = "results") -> Eval
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
     os.makedirs(os.path.join(results_dir, config.folder), exist_ok=True)
-    restored = [restore_run(run, other, model) for run, other in opened]
+    restored = [restore_run(run, other, dataset, model) for run, other in opened]
     runs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.average["model"] for state, _, _ in restored))
     result = {
         "case": config.case,

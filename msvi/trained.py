@@ -12,7 +12,7 @@ from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.model.multiscale import MultiscaleModel
 from msvi.training.state import TrainState, init_state
-from msvi.training.workdir import Workdir
+from msvi.training.workdir import Workdir, check_same_data
 from msvi.types import Params
 
 
@@ -29,12 +29,13 @@ def load_trained(workdir: str) -> TrainedModel:
     """The model of a run as it did best on its validation trajectories.
 
     Raises:
-      InputError: `workdir` is missing, no run of msvi, has no checkpoint yet, or holds another model's.
+      InputError: `workdir` is missing, no run of msvi, has no checkpoint yet, or holds another model's; or its data
+        file has changed.
     """
     run, config = open_run(workdir)
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
-    return TrainedModel(config, dataset, model, restore_run(run, config, model)[0].average["model"])
+    return TrainedModel(config, dataset, model, restore_run(run, config, dataset, model)[0].average["model"])
 
 
 def open_run(workdir: str) -> tuple[Workdir, Config]:
@@ -53,10 +54,15 @@ def open_run(workdir: str) -> tuple[Workdir, Config]:
 
 
 def restore_run(
-    run: Workdir, config: Config, model: MultiscaleModel
+    run: Workdir, config: Config, dataset: Dataset, model: MultiscaleModel
 ) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
-    """The best state, its record, and the newest record, which is that of the whole training."""
+    """The best state, its record, and the newest record, which is that of the whole training.
+
+    Raises:
+      InputError: as for `load_trained`.
+    """
     template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
     state, best = run.best.restore(template)
+    check_same_data(best, dataset, config.data.path)
     newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
     return state, best, newest

@@ -10,7 +10,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from smoke import ROOT, load_module, settings
+from smoke import ROOT, load_module, settings, snapshot
 
 from msvi import metrics
 from msvi.build import build_conditions
@@ -18,6 +18,7 @@ from msvi.config import Config
 from msvi.data.burgers_1d import Burgers1D
 from msvi.data.dataset import DataConfig, load_dataset
 from msvi.data.recorded import Recorded
+from msvi.errors import InputError
 from msvi.forecast import forecast_field
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.multiscale import ModelConfig
@@ -91,6 +92,31 @@ def test_half_of_the_frames(told, programs, tmp_path):
     u = np.where(mask[..., None, None], arrays["u"], np.nan)
     np.savez(tmp_path / "half.npz", **arrays | {"u": u, "mask": mask})
     assert forecast_error(tmp_path / "half.npz", tmp_path / "run", window=16) < 1.5 * error
+
+
+def test_other_data_under_the_same_name(programs, tmp_path):
+    """A run neither goes on nor is read with a file that has changed since; one that is whole again is taken."""
+    path, workdir = tmp_path / "data.npz", str(tmp_path / "run")
+    arrays = burgers.viscosity(EQUATION, (2, 1, 1))
+    np.savez(path, **arrays)
+    config = Config(
+        case="custom",
+        data=DataConfig(Recorded(), str(path), num_train=0, num_val=0, num_test=0),
+        model=ModelConfig(micro_dim=0, coarsening=0, macro_hidden=(8,)),
+        inference=InferenceConfig(window=16),
+        train=TrainConfig(steps=4, eval_every=2, log_every=2),
+    )
+    half = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2))
+    train(half, workdir)
+    np.savez(path, **arrays | {"mu": arrays["mu"] + 1})
+    before = snapshot(workdir)
+    for use in (lambda: train(config, workdir), lambda: load_trained(workdir)):
+        with pytest.raises(InputError, match="data.npz has other trajectories to learn from"):
+            use()
+    changed = {path for path, state in snapshot(workdir).items() if before.get(path) != state}
+    assert changed <= {workdir, str(tmp_path / "run" / "lock")}
+    np.savez(path, **arrays)
+    assert int(train(config, workdir).step) == 4
 
 
 def test_forced_equation():

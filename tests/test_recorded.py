@@ -230,3 +230,15 @@ def test_check_dataset(path, field):
     match = "increase strictly" if field == "forcing_t" else rf"got nan in train.{field} at \(trajectory, .*\) = \(0, "
     with pytest.raises(InputError, match=match):
         check_dataset(dataset._replace(train=dataset.train._replace(**{field: broken})))
+
+
+def test_digest(tmp_path):
+    """Any change of what is learned from changes it; the order of the same file read twice does not."""
+    arrays = {"u": np.random.default_rng(0).standard_normal((5, 6, 8, 1)), "t": np.arange(6.0), "boundary": ["edge"]}
+
+    def digest(**others):
+        np.savez(tmp_path / "a.npz", **arrays | others)
+        return load_recorded(str(tmp_path / "a.npz"), (), 0, 0, 0, 0).digest
+
+    found = [digest(), digest(u=arrays["u"] * 1.001), digest(t=arrays["t"] * 2), digest(mu=np.ones((5, 1)))]
+    assert len(set(found)) == 4 and digest() == found[0]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from msvi.data.files import open_variables, recognise
 from msvi.data.frames import observed_frames, read_split
 from msvi.data.layout import Layout, from_variables
 from msvi.data.problems import find_problems, refuse
-from msvi.data.split import SPLITS, Dataset, check_dataset
+from msvi.data.split import SPLITS, Dataset, Split, check_dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +93,10 @@ def load_recorded(
     with open_layout(path) as (_, layout):
         layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
         refuse(path, [text for _, text in problems])
-        splits = (read_split(layout, path, pieces[name]) for name in SPLITS)
+        splits = [read_split(layout, path, pieces[name]) for name in SPLITS]
         coarsening = None if layout.coarsening is None else int(layout.coarsening)
-        return check_dataset(Dataset(coordinates(layout), layout.boundary, *splits, coarsening=coarsening))
+        found = Dataset(coordinates(layout), layout.boundary, *splits, coarsening=coarsening, digest=_digest(splits[0]))
+        return check_dataset(found)
 
 
 @contextlib.contextmanager
@@ -156,6 +158,15 @@ def coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
         np.arange(n) / (n if kind == "periodic" else n - 1) if points is None else points.astype(np.float64)
         for points, n, kind in known
     )
+
+
+def _digest(split: Split) -> str:
+    """CRC-32 of all arrays of a split, as hexadecimal digits."""
+    checksum = 0
+    for array in split:
+        if array is not None:
+            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return f"{checksum:08x}"
 
 
 def last_size(array: np.ndarray | StoredArray | None) -> int:

@@ -62,6 +62,7 @@ class Dataset(NamedTuple):
       published: the paper's test trajectory, where it is none of `test`.
       solid: true where there is no fluid, `(*grid)`; None if there is fluid everywhere.
       coarsening: full points per coarse cell and axis that the data ask for; None if they leave it open.
+      digest: of what is learned from, where it was read from a file that may change; else empty.
     """
 
     coordinates: tuple[np.ndarray, ...]
@@ -72,6 +73,7 @@ class Dataset(NamedTuple):
     published: Split | None = None
     solid: np.ndarray | None = None
     coarsening: int | None = None
+    digest: str = ""
 
     @property
     def grid(self) -> tuple[int, ...]:

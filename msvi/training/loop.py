@@ -25,7 +25,7 @@ from msvi.provenance import peak_memory_gib
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
 from msvi.training.warm_start import warm_start
-from msvi.training.workdir import Workdir
+from msvi.training.workdir import Workdir, check_same_data
 
 
 def train(config: Config, workdir: str) -> TrainState:
@@ -76,6 +76,7 @@ def _train(config: Config, run: Workdir, mesh: Mesh | None, dataset: Dataset, el
         if is_first_process():  # the others get its state
             if run.latest.latest_step() is not None:
                 state, record = run.latest.restore(state)
+                check_same_data(record, dataset, config.data.path)
                 best, train_seconds = run.best.restore(state)[1]["val_nrmse"], record["train_seconds"]
             elif config.train.warm_start:
                 state = warm_start(state, config, dataset)
@@ -134,6 +135,7 @@ def _optimize(
                 if validated:
                     elapsed = time.monotonic() - began
                     record = entry | {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
+                    record["data_digest"] = dataset.digest
                     # Best before latest: a run killed in between redoes this step and finds its best in place.
                     if entry["val_nrmse"] < best:
                         best = entry["val_nrmse"]

@@ -14,6 +14,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
 from msvi.config import Config, differences, load_json, to_dict
+from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.training.checkpoint import CheckpointStore, explain_full_disk
 from msvi.training.lock import hold_lock
@@ -151,6 +152,23 @@ class Workdir(NamedTuple):
                 except ValueError:
                     break
         return entries
+
+
+def check_same_data(record: dict[str, Any], dataset: Dataset, path: str) -> None:
+    """Passes where `dataset` is the one that the checkpoint with this record has learned from.
+
+    Args:
+      record: of a checkpoint; one without a digest, as earlier versions wrote it, fits all.
+      path: of the data file.
+
+    Raises:
+      InputError: the file has changed since.
+    """
+    if record.get("data_digest", dataset.digest) != dataset.digest:
+        raise InputError(
+            f"The data file {path} has other trajectories to learn from than it had when this run was trained; put "
+            "back the old file, or train in another workdir."
+        )
 
 
 def write_json(path: str, values: dict[str, Any]) -> None:
