@@ -236,7 +236,14 @@ def test_overflow_stops_the_run(half_copy, half_run, smoke_config, programs, mon
 
     def make_poisoned(*arguments):
         chunk = make(*arguments)
-        return lambda state, t, u, count: chunk(state, t, u * 1e30 if int(state.step) >= 20 else u, count)
+
+        def poisoned(state, trajectories, count):
+            if int(state.step) >= 20:
+                frames = trajectories.frames._replace(u=trajectories.frames.u * 1e30)
+                trajectories = trajectories._replace(frames=frames)
+            return chunk(state, trajectories, count)
+
+        return poisoned
 
     monkeypatch.setattr(loop, "make_train_chunk", make_poisoned)
     with pytest.raises(InputError, match="log_likelihood is (-inf|nan) at step 21; the last good checkpoint"):
