@@ -24,10 +24,10 @@ from smoke import CONFIG_FILE, ROOT, SmokeRun, assert_same_run, assert_same_stat
 from test_checkpoint import DAMAGES, file_size_limit, files, names, one_sentence
 from test_training import expected_scalars, read_scalars
 
-from msvi import evaluation
 from msvi.build import build_model
 from msvi.data.dataset import load_dataset
 from msvi.errors import InputError
+from msvi.trained import open_run, restore_run
 from msvi.training import loop
 from msvi.training.checkpoint import CheckpointStore
 from msvi.training.state import Objective
@@ -37,11 +37,12 @@ pytest_plugins = ["smoke"]
 
 # A process in which no file can grow beyond so many bytes, and whose validation takes no time.
 LIMITED = """
-import resource, runpy, sys
+import math, resource, runpy, sys
 from msvi.training import loop
 
 loop.make_validation = lambda *parts: lambda state: {"val_nrmse": 0.0, "val_reconstruction": 0.0}
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+if math.isfinite(size := float(sys.argv[1])):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -89,6 +90,19 @@ def train_command(config, workdir):
     fields |= {f"train.{name}": getattr(config.train, name) for name in ("steps", "log_every", "eval_every")}
     command = [str(ROOT / "train.py"), f"--config={CONFIG_FILE}:smoke", f"--workdir={workdir}"]
     return command + [f"--config.{name}={value}" for name, value in fields.items()]
+
+
+@pytest.fixture(scope="module")
+def fault_environment(smoke_run, environment, tmp_path_factory):
+    """Environment variables for processes that may die while they write: they find all programs and keep none.
+
+    Half a program would be left where the other tests look for it.
+    """
+    folder = tmp_path_factory.mktemp("compiled")
+    command = train_command(change(smoke_run.config, "train", steps=1), folder / "run")
+    process = run_python("-c", LIMITED, "inf", *command, environment=environment, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    return environment | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +206,9 @@ def test_evaluation_beside_a_training(smoke_copy, smoke_run, capsys):
         DAMAGES["flipped"](checkpoints / damaged / "record" / "metadata")
     with Workdir(str(smoke_copy)).lock():
         before = snapshot(smoke_copy)
-        run, config = evaluation._open(str(smoke_copy))
-        model = build_model(config, load_dataset(config.case, config.data))
-        state, best, newest = evaluation._restore(run, config, model)
+        run, config = open_run(str(smoke_copy))
+        dataset = load_dataset(config.case, config.data)
+        state, best, newest = restore_run(run, config, dataset, build_model(config, dataset))
         assert snapshot(smoke_copy) == before
     assert (best["step"], newest["step"]) == (40, 20)
     assert_same_state(state, Workdir(smoke_run.path).best.restore(smoke_run.state)[0])
@@ -205,11 +219,11 @@ def test_evaluation_beside_a_training(smoke_copy, smoke_run, capsys):
     )
 
 
-def test_full_disk(half_copy, smoke_run, compiled_once, environment, tmp_path):
+def test_full_disk(half_copy, smoke_run, compiled_once, fault_environment, tmp_path):
     """No space for the next checkpoint: one line and status 2. With space again the same command goes on to the end."""
     command = train_command(smoke_run.config, half_copy)
     before = snapshot(half_copy / "checkpoints")
-    full = run_python("-c", LIMITED, 20_000, *command, environment=environment, cwd=tmp_path)
+    full = run_python("-c", LIMITED, 20_000, *command, environment=fault_environment, cwd=tmp_path)
     assert full.returncode == 2 and "from step 20 to 40" in full.stdout
     assert "Traceback" not in full.stderr
     assert re.fullmatch(
@@ -247,7 +261,7 @@ def test_full_disk_names_the_folder(smoke_config, tmp_path, name):
 
     with events() as add_event:
         write = {
-            "start": lambda: run.start(smoke_config, 10),
+            "start": lambda: run.start(smoke_config, 0),
             "history": lambda: run.append_history({"step": 20}),
             "events": add_event,
             "event file": open_event_file,
@@ -293,6 +307,22 @@ def test_lock_ends_with_its_process(smoke_config, tmp_path):
         assert pathlib.Path(run.path, "lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
     with run.lock():
         pass
+
+
+def test_another_process_went_on_meanwhile(half_copy, smoke_run, compiled_once, monkeypatch):
+    """What was read is no longer the newest when the lock is had: refused, with nothing written over."""
+    lock = Workdir.lock
+
+    def lock_late(run):
+        monkeypatch.setattr(Workdir, "lock", lock)
+        loop.train(smoke_run.config, run.path)
+        return lock(run)
+
+    monkeypatch.setattr(Workdir, "lock", lock_late)
+    with pytest.raises(InputError, match="by another process since its step 20 was read") as error:
+        loop.train(smoke_run.config, str(half_copy))
+    one_sentence(error)
+    assert_same_run(half_copy, smoke_run)
 
 
 def test_finished_run_needs_no_lock(smoke_copy, smoke_run, compiled_once):
@@ -380,12 +410,12 @@ class Starter:
 
 
 @pytest.fixture
-def starter(environment, tmp_path):
+def starter(fault_environment, tmp_path):
     """A `Starter` of train.py."""
     (tmp_path / "output").mkdir()
     command = [sys.executable, "-c", STARTER, ROOT / "train.py"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-    with subprocess.Popen(command, env=os.environ | environment, cwd=ROOT, **pipes) as process:
+    with subprocess.Popen(command, env=os.environ | fault_environment, cwd=ROOT, **pipes) as process:
         yield Starter(process, tmp_path / "output")
         process.stdin.close()
 

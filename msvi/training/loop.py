@@ -62,44 +62,36 @@ def train(config: Config, workdir: str) -> TrainState:
                     f"window of {config.inference.window} and {frames} frames; shorten the window or store more frames."
                 )
             elbo = build_elbo(config, build_model(config, dataset))
-            # A finished run is only read.
-            if is_first_process() and (run.latest.latest_step() or 0) < config.train.steps:
-                held.enter_context(run.lock())
-        return _train(config, run, mesh, dataset, elbo)
-
-
-def _train(config: Config, run: Workdir, mesh: Mesh | None, dataset: Dataset, elbo: WindowElbo) -> TrainState:
-    """`train` where no other run writes."""
-    with stop_together():
-        state = init_state(elbo, config.train, jax.random.key(config.seed))
-        best, train_seconds = float("inf"), 0.0
-        if is_first_process():  # the others get its state
-            if run.latest.latest_step() is not None:
-                state, record = run.latest.restore(state)
-                check_same_data(record, dataset, config.data.path)
-                best, train_seconds = run.best.restore(state)[1]["val_nrmse"], record["train_seconds"]
-            elif config.train.warm_start:
-                state = warm_start(state, config, dataset)
-            if int(state.step) >= config.train.steps:
-                print(f"{run.path} has {int(state.step)} steps already; raise --config.train.steps to go on.")
-            else:
-                run.start(config, int(state.step))
-    if mesh is not None:
-        state = place_state(state, mesh)
-    if int(state.step) < config.train.steps:
-        state = _optimize(config, run, mesh, dataset, elbo, state, best, train_seconds)
-    return on_one_device(state, mesh)
+            state = init_state(elbo, config.train, jax.random.key(config.seed))
+            best, train_seconds = float("inf"), 0.0
+            if is_first_process():  # the others get its state
+                if run.latest.latest_step() is not None:
+                    state, record = run.latest.restore(state)
+                    check_same_data(record, dataset, config.data.path)
+                    best, train_seconds = run.best.restore(state)[1]["val_nrmse"], record["train_seconds"]
+                elif config.train.warm_start:
+                    state = warm_start(state, config, dataset)
+                if int(state.step) >= config.train.steps:
+                    print(f"{run.path} has {int(state.step)} steps already; raise --config.train.steps to go on.")
+                else:
+                    held.enter_context(run.lock())
+                    run.start(config, int(state.step))
+        if mesh is not None:
+            state = place_state(state, mesh)
+        if int(state.step) < config.train.steps:
+            state = _optimize(config, run, dataset, elbo, state, best, train_seconds, mesh)
+        return on_one_device(state, mesh)
 
 
 def _optimize(
     config: Config,
     run: Workdir,
-    mesh: Mesh | None,
     dataset: Dataset,
     elbo: WindowElbo,
     state: TrainState,
     best: float,
     seconds: float,
+    mesh: Mesh | None,
 ) -> TrainState:
     """The loop over chunks of steps; `best` and `seconds` are what the run has reached and spent so far."""
     train_chunk = make_train_chunk(elbo, config.inference, config.train)

@@ -95,7 +95,20 @@ class Workdir(NamedTuple):
             yield
 
     def start(self, config: Config, step: int) -> None:
-        """Writes the configuration, mends the checkpoints and drops history later than `step`, which comes again."""
+        """Writes the configuration, mends the checkpoints and drops history later than `step`, which comes again.
+
+        Args:
+          config: of the run.
+          step: of the newest checkpoint, 0 where there is none.
+
+        Raises:
+          InputError: that is no longer the newest, or the disk is full.
+        """
+        if (self.latest.latest_step() or 0) != step:
+            raise InputError(
+                f"{self.path} was trained on by another process since its step {step} was read; give the same command "
+                "again."
+            )
         with explain_full_disk(self.path):
             os.makedirs(self.path, exist_ok=True)
         replace_file(self.config, json.dumps(to_dict(config), indent=2) + "\n")
