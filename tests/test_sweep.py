@@ -11,8 +11,7 @@ import signal
 import sys
 
 import pytest
-from smoke import CONFIG_FILE, ROOT, change, run_python
-from test_cli import DRIVER
+from smoke import CONFIG_FILE, DRIVER, ROOT, change, run_python
 from test_results import make_result
 
 from msvi import grid, sweep

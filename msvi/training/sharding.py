@@ -47,7 +47,8 @@ def divide_windows(function: Callable, mesh: Mesh | None) -> Callable:
     """`function` with its windows divided over the devices of `mesh`.
 
     Args:
-      function: `(params, trajectories, windows, keys) -> terms`, the last three with an axis `window` in front.
+      function: `(params, trajectories, windows, keys) -> terms`; windows, keys and terms have an axis `window` in
+        front, the first two are on every device as a whole.
     """
     if mesh is None:
         return function
