@@ -38,7 +38,7 @@ from msvi.types import Params
 _BASELINE_PACKAGES = {"coarse": ("scipy",), "dmd": ("pydmd", "scipy"), "sindy": ("pysindy", "scikit-learn", "scipy")}
 
 # Runs of an ensemble may differ in these; staged ones start each from a run of its own seed.
-_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", "data.cache_dir")
+_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", "train.data_parallel", "data.cache_dir")
 
 
 class Evaluation(NamedTuple):
@@ -289,5 +289,6 @@ def _other_run(path: str, config: Config) -> str:
     except (ValueError, KeyError, TypeError) as error:
         return f"which cannot be read: {error}"
     # A run trained further replaces its own result; a shorter one does not replace a longer one's.
-    free = ("train.steps", "data.cache_dir") if other.train.steps <= config.train.steps else ("data.cache_dir",)
+    free = ("train.data_parallel", "data.cache_dir")
+    free += ("train.steps",) if other.train.steps <= config.train.steps else ()
     return "; ".join(differences(other, config, ignore=free))

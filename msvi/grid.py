@@ -12,6 +12,7 @@ from msvi import cli
 from msvi.config import Config, differences, from_dict
 from msvi.errors import InputError
 
+_FREE = ("train.steps", "train.data_parallel", "data.cache_dir")  # no other numbers come of these
 _IN_NAME = ("model.micro_dim", "seed")  # `cli.run_name` tells these apart
 
 
@@ -108,7 +109,7 @@ def finished_result(run: Run) -> dict[str, Any] | None:
     try:
         with open(os.path.join(run.workdir, "result.json"), encoding="utf-8") as file:
             result = json.load(file)
-        changed = differences(from_dict(result["config"]), run.config, ignore=("train.steps", "data.cache_dir"))
+        changed = differences(from_dict(result["config"]), run.config, ignore=_FREE)
         return result if not changed and result["steps"] >= run.config.train.steps else None
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or another version's
         return None

@@ -68,7 +68,7 @@ def test_usable_file(path, capsys, tmp_path):
         "train: 8 trajectories of 5 to 6 frames",
         "val: 1 trajectory of 6 frames",
         "test: 1 trajectory of 6 frames",
-        "coarsening: not said; choose one of 2",
+        "coarsening: not said; choose --config.model.coarsening=2",
         "nothing is wrong",
     ]
 
@@ -135,7 +135,7 @@ def test_other_kinds(tmp_path, capsys):
         file["tensor"], file["t-coordinate"] = np.zeros((5, 4, 16)), np.arange(5.0)
     status, out, _ = run(capsys, path)
     assert status == 2 and "HDF5, PDEBench, scalar field" in out and "u        (5, 4, 16, 1)" in out
-    assert "boundary not known" in out and "coarsening: not said; choose one of 2, 4" in out
+    assert "boundary not known" in out and "coarsening: not said; choose --config.model.coarsening=2 or 4" in out
 
 
 def test_files_that_cannot_be_opened(tmp_path, capsys):

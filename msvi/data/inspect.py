@@ -137,4 +137,4 @@ def _coarsening(layout: Layout) -> tuple[str, list[str]]:
     choices = [s for s in range(2, min(layout.grid) // _FEWEST_CELLS + 1) if divisor % s == 0]
     if not choices:
         return f"not said, and no number divides {layout.grid} into {_FEWEST_CELLS} cells or more", []
-    return f"not said; choose one of {', '.join(map(str, choices))}", []
+    return f"not said; choose --config.model.coarsening={' or '.join(map(str, choices))}", []
