@@ -12,7 +12,8 @@ from msvi import cli
 from msvi.config import Config, differences, from_dict
 from msvi.errors import InputError
 
-_FREE = ("train.steps", "train.data_parallel", "data.cache_dir")  # a run with other values is the same; steps are compared by themselves
+# Fields that do not make another run; steps are compared by themselves.
+_FREE = ("train.steps", "train.data_parallel", "data.cache_dir")
 _IN_NAME = ("model.micro_dim", "seed")  # `cli.run_name` tells these apart
 
 
