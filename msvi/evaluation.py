@@ -22,6 +22,7 @@ from msvi.provenance import peak_memory_gib, versions
 from msvi.scores import calibration
 from msvi.scoring import (
     SplitScores,
+    pick_frames,
     score_baseline,
     score_groups,
     score_model,
@@ -96,7 +97,7 @@ def evaluate(workdir: str, results_dir: str = "results", figures_dir: str | None
     if scores.noise_floor is not None:
         errors["noise floor"] = scores.noise_floor
     shown = shown_frames(dataset.test, config.forecast.stride)[1]
-    errors = {name: np.take_along_axis(values, shown, axis=1) for name, values in errors.items()}
+    errors = {name: pick_frames(values, shown) for name, values in errors.items()}
     with explain_full_disk(figures_dir):
         paths += draw_figures(figures_dir, model, params, dataset, config, result, errors, run.read_history())
     return Evaluation(result, paths)

@@ -135,7 +135,7 @@ def shown_frames(split: Split, stride: int) -> tuple[np.ndarray, np.ndarray]:
     Where all have frames at the same times, some of these. Elsewhere equally spaced times up to the end of the
     shortest trajectory, and the frame nearest to each. Frames are counted among those that the stride leaves.
     """
-    lead, scored = (split.t - split.t[:, :1])[:, ::stride], scored_frames(split, stride)
+    lead, scored = _lead_times(split, stride), scored_frames(split, stride)
     if scored.all() and np.allclose(lead, lead[:1], rtol=1e-6, atol=1e-6 * lead[0, -1]):
         index = thin(lead.shape[1])
         return lead[0, index], np.tile(index, (len(lead), 1))
@@ -143,6 +143,11 @@ def shown_frames(split: Split, stride: int) -> tuple[np.ndarray, np.ndarray]:
     common = np.linspace(0, end, len(thin(scored.sum(axis=1).min())))
     distance = np.where(scored[:, :, None], np.abs(lead[:, :, None] - common), np.inf)
     return common, distance.argmin(axis=1)
+
+
+def pick_frames(values: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Of `values` `(trajectory, time, ...)` those of the frames `shown` `(trajectory, shown)`."""
+    return np.stack([own[index] for own, index in zip(values, shown, strict=True)])
 
 
 def split_totals(scores: SplitScores, split: Split, config: Config) -> dict[str, Any]:
@@ -162,23 +167,24 @@ def score_groups(scores: SplitScores, dataset: Dataset, config: Config) -> dict[
     """The parts of the result file that are of the test trajectories, as far as runs and baselines share them."""
     split, stride = dataset.test, config.forecast.stride
     lead, shown = shown_frames(split, stride)
-
-    def pick(values):
-        return np.stack([own[index] for own, index in zip(values, shown, strict=True)])
-
-    curves = lead_time_scores(jax.tree.map(pick, scores.frames), lead)
+    curves = lead_time_scores(jax.tree.map(lambda values: pick_frames(values, shown), scores.frames), lead)
     for name in ("reconstruction", "noise_floor"):
         if getattr(scores, name) is not None:
-            curves[name] = quantiles(pick(getattr(scores, name)))
+            curves[name] = quantiles(pick_frames(getattr(scores, name), shown))
     spectra = {"wavenumber": plain(scores.wavenumber)}
     spectra |= {label: plain(np.mean(power, axis=0)) for label, power in scores.spectra.items()}
     errors = np.where(scored_frames(split, stride), scores.frames.rel_l2, 0)  # what fills an array is no error
     return {
         "test": split_totals(scores, split, config),
         "lead_time": curves,
-        "horizon": horizons(errors, (split.t - split.t[:, :1])[:, ::stride]),
+        "horizon": horizons(errors, _lead_times(split, stride)),
         "spectra": spectra,
     }
+
+
+def _lead_times(split: Split, stride: int) -> np.ndarray:
+    """Time since the first frame, of the frames that the stride leaves, `(trajectory, time)`."""
+    return (split.t - split.t[:, :1])[:, ::stride]
 
 
 def _trajectory(split: Split, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:

@@ -107,9 +107,9 @@ def data_files_table(results: list[Result]) -> Table:
     """A row per data file and micro_dim: how much was learned from, and the errors of each seed and in the median."""
     columns = ["data file", "trajectories", "micro_dim", "seeds", "steps", "NRMSE median", "reconstruction"]
     table = Table([*columns, "90 % coverage"], [], strong="NRMSE median")
-    files = {(os.path.basename(r["config"]["data"]["path"]), r["micro_dim"]): [] for r in results}
+    files: dict[tuple[str, int], list[Result]] = {}
     for r in results:
-        files[os.path.basename(r["config"]["data"]["path"]), r["micro_dim"]].append(r)
+        files.setdefault((os.path.basename(r["config"]["data"]["path"]), r["micro_dim"]), []).append(r)
     for (name, dim), chosen in sorted(files.items()):
         table.rows.append(
             [

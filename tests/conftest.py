@@ -1,5 +1,8 @@
 """Shared fixtures: a data set and a model small enough to build in every test."""
 
+import contextlib
+import tracemalloc
+
 import jax
 import numpy as np
 import pytest
@@ -56,3 +59,14 @@ def perturb(tree, scale=0.2, seed=1):
     """Adds independent normal numbers to every leaf."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda x: x + (scale * rng.standard_normal(x.shape)).astype(x.dtype), tree)
+
+
+@contextlib.contextmanager
+def at_most(megabytes):
+    """Python allocates no more than this at any one time, NumPy's arrays included."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 1e6
+    finally:
+        tracemalloc.stop()

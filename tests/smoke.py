@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from absl import flags
 from jax.experimental.compilation_cache import compilation_cache
 
 from msvi.config import Config, from_dict
@@ -103,6 +104,17 @@ def load_module(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def command_module(path, *names):
+    """The module of a command that is imported and not run, and of its flags, by their names, nothing afterwards."""
+    module = load_module(path)
+    flags.FLAGS.mark_as_parsed()
+    yield module
+    flags.FLAGS.unparse_flags()
+    for name in names:
+        delattr(flags.FLAGS, name)
 
 
 def change(config, name, **values):

@@ -7,9 +7,8 @@ import json
 
 import jax
 import pytest
-from absl import flags
 from absl.testing import flagsaver
-from smoke import ROOT, change, load_module
+from smoke import ROOT, change, command_module
 
 pytest_plugins = ["smoke"]
 
@@ -28,12 +27,8 @@ PARTS = {
 @pytest.fixture(scope="module")
 def benchmarks():
     """The command as a module."""
-    module = load_module(ROOT / "benchmarks" / "__main__.py")
-    flags.FLAGS.mark_as_parsed()
-    yield module
-    flags.FLAGS.unparse_flags()
-    for name in ("output", "repeats"):
-        delattr(flags.FLAGS, name)
+    with command_module(ROOT / "benchmarks" / "__main__.py", "output", "repeats") as module:
+        yield module
 
 
 def test_timer(benchmarks, monkeypatch):

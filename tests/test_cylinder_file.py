@@ -1,15 +1,14 @@
 """The reader of the published cylinder flow: values from every kind of file, what it reads, and what it refuses."""
 
-import contextlib
 import gc
 import re
 import sys
-import tracemalloc
 
 import h5netcdf
 import h5py
 import numpy as np
 import pytest
+from conftest import at_most
 from scipy.io import netcdf_file
 
 from msvi.data.cylinder_file import CylinderFile
@@ -121,17 +120,6 @@ def refused(path, *parts):
     assert str(path) in message and message.endswith(".") and "\n" not in message
     for part in parts:
         assert part in message, message
-
-
-@contextlib.contextmanager
-def at_most(megabytes):
-    """Python allocates no more than this at any one time, NumPy's arrays included."""
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < megabytes * 1e6
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -123,7 +123,7 @@ def test_checksums_are_read_in_parts(tmp_path, monkeypatch):
     largest = []
     crc32 = store.zlib.crc32
     monkeypatch.setattr(store.zlib, "crc32", lambda part, *start: largest.append(len(part)) or crc32(part, *start))
-    assert store._checksum(str(path)) == crc32(bytes(40_000_000))
+    assert store.file_checksum(str(path)) == crc32(bytes(40_000_000))
     assert max(largest) <= 2**24 and sum(largest) == 40_000_000
 
 
@@ -312,7 +312,7 @@ def test_interrupted_write_leaves_nothing(data_config, monkeypatch, moment):
         if moment == "generating":
             patch.setattr(dataset_module, "_generate", half)
         else:
-            patch.setattr(store, "_checksum", interrupted)
+            patch.setattr(store, "file_checksum", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_dataset("burgers_1d", data_config)
     assert cached(data_config) == []

@@ -327,13 +327,19 @@ def test_every_parameter_of_the_multiscale_model_is_trained(model, params):
             assert np.abs(gradient).max() > 0, name
 
 
-def test_log_likelihood_of_the_multiscale_model(model, params):
-    """At vanishing posterior variance the term is the decoder's density at the interpolated means, frame by frame."""
+def without_variance(model, params):
+    """Estimator, parameters with a vanishing posterior variance, and all scored frames with their times."""
     posterior = GaussianProcessPosterior(0.5, 1e-2)
     params = params | {"posterior_log_var": jnp.full(model.latent_dim, -40.0)}
     everything = {"model": params, "posterior": posterior.init(jax.random.key(0))}
     elbo = WindowElbo(model, posterior, num_nodes=4, num_scored=7, num_quadrature=1)
-    u, t = random_frames(7), jnp.linspace(0.0, 1.0, 7)
+    return elbo, everything, random_frames(7), jnp.linspace(0.0, 1.0, 7)
+
+
+def test_log_likelihood_of_the_multiscale_model(model, params):
+    """At vanishing posterior variance the term is the decoder's density at the interpolated means, frame by frame."""
+    elbo, everything, u, t = without_variance(model, params)
+    params = everything["model"]
     node = np.array([0, 2, 4, 6])
     mean = encode_and_join(elbo, everything, t[node], u[node], t).mean
     decoded = jax.jit(jax.vmap(model.decode, (None, 0)))(params, mean)
@@ -345,11 +351,8 @@ def test_log_likelihood_of_the_multiscale_model(model, params):
 
 def test_likelihood_of_what_was_observed(model, params):
     """Values under a false mask, whatever they are, take no part: the sum of the densities of the others is left."""
-    posterior = GaussianProcessPosterior(0.5, 1e-2)
-    params = params | {"posterior_log_var": jnp.full(model.latent_dim, -40.0)}
-    everything = {"model": params, "posterior": posterior.init(jax.random.key(0))}
-    elbo = WindowElbo(model, posterior, num_nodes=4, num_scored=7, num_quadrature=1)
-    u, t = random_frames(7), jnp.linspace(0.0, 1.0, 7)
+    elbo, everything, u, t = without_variance(model, params)
+    params = everything["model"]
     mask = jnp.asarray(np.random.default_rng(0).random(u.shape) > 0.4)
 
     @jax.jit
@@ -361,7 +364,7 @@ def test_likelihood_of_what_was_observed(model, params):
     np.testing.assert_allclose(found, terms(u, mask), rtol=1e-6)
     node = np.array([0, 2, 4, 6])
     encoded = jax.vmap(model.encode, (None, 0, 0))(params, garbled[node], mask[node])
-    mean = posterior.marginals(everything["posterior"], t[node], encoded, t).mean
+    mean = elbo.posterior.marginals(everything["posterior"], t[node], encoded, t).mean
     decoded = jax.jit(jax.vmap(model.decode, (None, 0)))(params, mean)
     log_prob = np.asarray(decoded.log_prob(u), np.float64)
     np.testing.assert_allclose(found.log_likelihood, log_prob[np.asarray(mask)].sum(), rtol=1e-4)

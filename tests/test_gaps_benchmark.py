@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from absl import flags
-from smoke import ROOT, load_module
+from smoke import ROOT, command_module
 
 from msvi.config import from_dict
 from msvi.data.dataset import load_dataset
@@ -16,12 +15,8 @@ pytest_plugins = ["smoke"]
 @pytest.fixture(scope="module")
 def gaps():
     """The command as a module."""
-    module = load_module(ROOT / "benchmarks" / "gaps.py")
-    flags.FLAGS.mark_as_parsed()
-    yield module
-    flags.FLAGS.unparse_flags()
-    for name in ("kind", "share", "results"):
-        delattr(flags.FLAGS, name)
+    with command_module(ROOT / "benchmarks" / "gaps.py", "kind", "share", "results") as module:
+        yield module
 
 
 @pytest.mark.parametrize("kind", ["whole", "frames", "points"])

@@ -1,10 +1,8 @@
 """The layout of data files in every kind of file: the same data, read lazily, and everything that is refused."""
 
-import contextlib
 import json
 import os
 import pathlib
-import tracemalloc
 import warnings
 import zipfile
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from conftest import at_most
 
 from msvi.data import files
 from msvi.data.recorded import describe, load_recorded
@@ -124,17 +123,6 @@ def path(tmp_path):
 
 def load(path, boundary=(), **numbers):
     return load_recorded(path, boundary, **{"num_train": 0, "num_val": 0, "num_test": 0, "seed": 0} | numbers)
-
-
-@contextlib.contextmanager
-def at_most(megabytes):
-    """Python allocates no more than this at any one time, NumPy's arrays included."""
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < megabytes * 1e6
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", WRITERS)

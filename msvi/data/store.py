@@ -5,12 +5,12 @@ import json
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from msvi.checksum import file_checksum
 from msvi.errors import InputError
 
 # Part of the key: raise it whenever the same parameters would give other numbers or another layout.
@@ -66,7 +66,7 @@ def _read(path: str, expected: str, shapes: dict[str, tuple[int, ...]]) -> dict[
                 f"The cached data set {path} holds {name} of the shape {array.shape} and type {array.dtype}, expected "
                 f"{shapes[name]} and float32; {mend}"
             )
-        if _checksum(_file(path, name)) != checksums.get(name):
+        if file_checksum(_file(path, name)) != checksums.get(name):
             raise InputError(f"The cached data set {path} has changed since it was written, see {name}.npy; {mend}")
     return arrays
 
@@ -83,7 +83,7 @@ def _write(path: str, text: str, shapes: dict[str, tuple[int, ...]], generate: C
         generate(arrays)
         for array in arrays.values():
             array.flush()
-        checksums = json.dumps({name: _checksum(_file(temporary, name)) for name in arrays})
+        checksums = json.dumps({name: file_checksum(_file(temporary, name)) for name in arrays})
         for name, content in (("parameters", text), ("checksums", checksums)):
             with open(os.path.join(temporary, f"{name}.json"), "w", encoding="utf-8") as file:
                 file.write(content)
@@ -96,15 +96,6 @@ def _write(path: str, text: str, shapes: dict[str, tuple[int, ...]], generate: C
     except BaseException:
         shutil.rmtree(temporary)
         raise
-
-
-def _checksum(path: str) -> int:
-    """CRC-32 of a file, read a part at a time and not through a map: what is mapped counts as memory in use."""
-    checksum = 0
-    with open(path, "rb") as file:
-        while part := file.read(2**24):
-            checksum = zlib.crc32(part, checksum)
-    return checksum
 
 
 def _file(path: str, name: str) -> str:

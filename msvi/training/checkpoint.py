@@ -6,11 +6,9 @@ import functools
 import json
 import logging
 import os
-import pathlib
 import re
 import shutil
 import sys
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from msvi.checksum import file_checksum
 from msvi.errors import InputError
 from msvi.training.state import TrainState
 
@@ -267,7 +266,7 @@ def _add_checksums(folder: str) -> None:
 
 
 def _checksum(path: str) -> str:
-    return f"{zlib.crc32(pathlib.Path(path).read_bytes()):08x}"
+    return f"{file_checksum(path):08x}"
 
 
 def _sync_all(folder: str) -> None:

@@ -126,8 +126,8 @@ def _optimize(
                 add_event(entry)
                 if validated:
                     elapsed = time.monotonic() - began
-                    record = entry | {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
-                    record["data_digest"] = dataset.digest
+                    cost = {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
+                    record = entry | cost | {"data_digest": dataset.digest}
                     # Best before latest: a run killed in between redoes this step and finds its best in place.
                     if entry["val_nrmse"] < best:
                         best = entry["val_nrmse"]

@@ -150,11 +150,10 @@ def make_train_chunk(
 ) -> Callable[[TrainState, Trajectories, int], tuple[TrainState, Objective]]:
     """A jitted function `(state, trajectories, num_steps) -> (state, objective of each step)`.
 
-    The trajectories stay on the device; up to `train.log_every`
-    steps run in one compiled loop, with no word to the host in between. The number of steps is not compiled in, so that
-    chunks of any length are the same program and round the same way. The objective's arrays are `(log_every,)`, NaN
-    beyond `num_steps`. The state is donated. With `train.data_parallel` state and trajectories are on all devices, and
-    so is what is returned.
+    The trajectories stay on the device; up to `train.log_every` steps run in one compiled loop, with no word to the
+    host in between. The number of steps is not compiled in, so that chunks of any length are the same program and round
+    the same way. The objective's arrays are `(log_every,)`, NaN beyond `num_steps`. The state is donated. With
+    `train.data_parallel` state and trajectories are on all devices, and so is what is returned.
 
     Raises:
       InputError: `train.random_shift` on an axis that is not periodic, or under a forcing field, which stays; windows
