@@ -16,7 +16,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """
     recipe = Config(
         case="burgers_1d",
-        model=ModelConfig(micro_frame="moving"),
+        model=ModelConfig(time_unit=1.0, micro_frame="moving"),
         inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
     )

@@ -21,6 +21,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         case="burgers_2d",
         data=DataConfig(equation=Burgers2D(), num_train=18),
         model=ModelConfig(
+            time_unit=1.0,
             coarsening=16,
             micro_frame="moving",
             decoder_hidden=(128, 64),

@@ -21,6 +21,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         case="cylinder_2d",
         data=DataConfig(equation=Cylinder2D(), num_train=1, num_val=1, noise_std=0.0),
         model=ModelConfig(
+            time_unit=1.0,
             coarsening=10,
             n_sigma=2,
             decoder_hidden=(128, 32),

@@ -19,7 +19,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     recipe = Config(
         case="kdv_1d",
         data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
-        model=ModelConfig(n_sigma=2, micro_frame="moving"),
+        model=ModelConfig(time_unit=1.0, n_sigma=2, micro_frame="moving"),
         inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
     )

@@ -12,12 +12,12 @@ from msvi.config import Config
 from msvi.data.problems import refuse
 from msvi.data.recorded import describe
 from msvi.data.split import Dataset, Split
-from msvi.errors import InputError
 from msvi.inference.elbo import Frames, WindowElbo
-from msvi.inference.posterior import GaussianProcessPosterior
+from msvi.inference.posterior import MarkovPosterior, SmoothPosterior
 from msvi.model.condition import Conditions, ConditionScale
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import pool
+from msvi.suggest import field_scales, resolve
 from msvi.training.sharding import replicate
 from msvi.training.state import Trajectories
 
@@ -34,17 +34,12 @@ def check_data_file(config: Config) -> None:
     found = describe(path, d.boundary, d.num_train, d.num_val, d.num_test, d.seed)
     problems, divisor = list(found.problems), int(np.gcd.reduce(found.grid))
     coarsening, pooling, window = config.model.coarsening, config.model.encoder_pooling, config.inference.window
-    if not coarsening and found.coarsening is None:
-        problems.append(
-            f"does not say the coarsening of its grid {found.grid}; give --config.model.coarsening=N, a divisor of "
-            f"{divisor}"
-        )
-    elif divisor % (coarsening or found.coarsening):
+    if divisor % (coarsening or found.coarsening or 1):
         problems.append(
             f"has the grid {found.grid}, which the coarsening {coarsening or found.coarsening} does not divide; give "
             f"--config.model.coarsening=N, a divisor of {divisor}"
         )
-    if divisor % pooling:
+    if pooling and divisor % pooling:
         problems.append(
             f"has the grid {found.grid}, which the pooling {pooling} does not divide; give another "
             "--config.model.encoder_pooling=N"
@@ -59,38 +54,25 @@ def check_data_file(config: Config) -> None:
 
 
 def build_model(config: Config, dataset: Dataset) -> MultiscaleModel:
-    """The multiscale model on the data's grid, in units of the standard deviation of the training fields.
+    """The multiscale model on the data's grid, with scales from the training trajectories.
 
     Raises:
-      InputError: training fields that do not vary.
+      InputError: training fields that do not vary, or a grid that the coarsening does not divide.
     """
-    # A trajectory at a time: they may be larger than what is free in memory.
-    train, count, total, squares = dataset.train, 0, 0.0, 0.0
-    for i, u in enumerate(train.u):
-        observed = train.observed(i)
-        values = u if observed is None else u[observed]
-        count, total = count + values.size, total + values.sum(dtype=np.float64)
-        squares += np.square(values).sum(dtype=np.float64)
-    variance = squares / count - (total / count) ** 2
-    if variance <= 1e-12 * squares / count:
-        raise InputError("The training fields must vary, got one constant; check the data.")
-    coarsening = config.model.coarsening or dataset.coarsening
-    if coarsening is None:
-        raise InputError(
-            f"`model.coarsening` is left to the data, which do not say it; choose a divisor of "
-            f"{int(np.gcd.reduce(dataset.grid))}."
-        )
-    settings = dataclasses.replace(config.model, coarsening=coarsening)
-    field_scale, scale = float(np.sqrt(variance)), _condition_scale(train)
-    return MultiscaleModel(settings, dataset.grid, dataset.num_channels, dataset.boundary, field_scale, scale)
+    settings, train = resolve(config, dataset).model, dataset.train
+    scales = dataclasses.replace(field_scales(train), time_unit=settings.time_unit)
+    scale = _condition_scale(train)
+    return MultiscaleModel(settings, dataset.grid, dataset.num_channels, dataset.boundary, scales, scale)
 
 
 def build_conditions(model: MultiscaleModel, split: Split) -> Conditions:
     """What acts on each trajectory of a split, on the device, with an axis `trajectory` in front.
 
-    Of a forcing field it holds the means over the coarse cells.
+    Of a forcing field it holds the means over the coarse cells. Its times are in the model's unit.
     """
     mu, forcing, forcing_t = split.mu, split.forcing, split.forcing_t
+    if forcing_t is not None:
+        forcing_t = forcing_t / model.scales.time_unit
     if forcing is not None and model.condition_scale.local:
         coarsening = model.config.coarsening
         forcing = np.stack([[pool(frame, coarsening) for frame in one] for one in forcing])
@@ -110,17 +92,31 @@ def _condition_scale(train: Split) -> ConditionScale:
 
 
 def build_trajectories(model: MultiscaleModel, split: Split, mesh: Mesh | None = None) -> Trajectories:
-    """A split as the training step takes it, on the device, or on every one of `mesh`."""
+    """A split as the training step takes it, in the model's units, on the device, or on every one of `mesh`."""
     put = jnp.asarray if mesh is None else functools.partial(replicate, mesh=mesh)
-    frames = Frames(put(split.u), None if split.mask is None else put(split.mask))
+    frames = Frames(put(_standardised(model, split.u)), None if split.mask is None else put(split.mask))
     conditions = build_conditions(model, split)
     if mesh is not None:
         conditions = jax.tree.map(put, conditions)
-    return Trajectories(put(np.asarray(split.t, np.float32)), frames, put(split.lengths), conditions)
+    t = (split.t / model.scales.time_unit).astype(np.float32)
+    return Trajectories(put(t), frames, put(split.lengths), conditions)
+
+
+def _standardised(model: MultiscaleModel, u: np.ndarray) -> np.ndarray:
+    """Standardised a trajectory at a time, with the digits that double precision keeps of a large offset."""
+    found = np.empty(u.shape, np.float32)
+    for to, one in zip(found, u, strict=True):
+        to[:] = model.scales.standardise(np.asarray(one, np.float64))
+    return found
 
 
 def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
-    """The estimator of the evidence lower bound over one window."""
+    """The estimator of the evidence lower bound over one window, in the model's units.
+
+    Args:
+      config: with nothing left open (`msvi.suggest.resolve`).
+    """
     c = config.inference
-    posterior = GaussianProcessPosterior(c.init_length, c.init_noise)
-    return WindowElbo(model, posterior, c.num_nodes, c.num_scored, c.num_quadrature)
+    smooth = SmoothPosterior(c.init_length, c.init_noise)
+    posterior = MarkovPosterior(c.init_rate) if c.posterior == "markov" else smooth
+    return WindowElbo(model.standardised, posterior, c.num_nodes, c.num_scored, c.num_quadrature)

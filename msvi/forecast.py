@@ -7,6 +7,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import lineax
+import numpy as np
 
 from msvi.errors import InputError, require_at_least
 from msvi.model.condition import NO_CONDITIONS, Conditions
@@ -31,7 +32,8 @@ class ForecastConfig:
       num_val_members: members per validation forecast during training.
       stride: frames from one that is decoded and scored to the next, in validation and evaluation; the SDE is solved
         over all of them.
-      steps_per_frame: solver steps between two frames.
+      steps_per_frame: solver steps in the usual time between two frames that were learned from; a longer gap gets as
+        many more.
       solver: one of `SOLVERS`. The error of Euler–Maruyama makes an oscillation of frequency `w` grow at the rate
         `w² dt / 2`; the other evaluates the drift twice a step and has hardly any.
     """
@@ -40,7 +42,7 @@ class ForecastConfig:
     num_val_members: int = 8
     stride: int = 1
     steps_per_frame: int = 1
-    solver: str = "euler"
+    solver: str = "shark"
 
     def __post_init__(self):
         require_at_least(self, "forecast", num_members=1, num_val_members=1, stride=1, steps_per_frame=1)
@@ -48,8 +50,32 @@ class ForecastConfig:
             raise InputError(f"`forecast.solver` must be one of {', '.join(SOLVERS)}, got {self.solver!r}; change it.")
 
 
+def solver_steps(t: np.ndarray, spacing: float, steps_per_frame: int = 1) -> np.ndarray:
+    """Times of the solver's steps, `(trajectory, step)`, as many for each trajectory and all of its frames among them.
+
+    No step is longer than `spacing / steps_per_frame`, but for rounding. Where a trajectory needs fewer than another
+    its steps are shorter.
+
+    Args:
+      t: frame times, `(trajectory, time)`, on the host.
+      spacing: usual time between two frames; 0 takes that between each two.
+    """
+    gaps = np.diff(np.asarray(t, np.float64), axis=1)
+    counts = np.full(gaps.shape, steps_per_frame)
+    if spacing:
+        # A thousandth more is the same spacing, in the precision in which files keep their times.
+        counts = np.maximum(1, np.ceil(gaps / spacing * steps_per_frame - 1e-3)).astype(int)
+    rows = []
+    for start, gap, count in zip(np.asarray(t, np.float64), gaps, counts, strict=True):
+        missing = counts.sum(axis=1).max() - count.sum()
+        count = count + missing // count.size + (np.arange(count.size) < missing % count.size)
+        inner = [s + g * np.arange(n) / n for s, g, n in zip(start, gap, count, strict=False)]
+        rows.append(np.append(np.concatenate(inner), start[-1]))
+    return np.stack(rows)
+
+
 def solve_sde(
-    drift: Callable, log_q: Callable, t: Array, z0: Array, key: Array, steps_per_frame: int = 1, solver: str = "euler"
+    drift: Callable, log_q: Callable, t: Array, z0: Array, key: Array, steps: Array | None = None, solver: str = "shark"
 ) -> Array:
     """One path of `dz = drift(t, z) dt + sqrt(Q(t)) dW`, saved at the times `t`.
 
@@ -62,14 +88,13 @@ def solve_sde(
       t: `(time,)`, increasing.
       z0: `(latent_dim,)`.
       key: of the Brownian path.
-      steps_per_frame: equal solver steps between two saved times.
+      steps: times of the solver's steps, `(step,)`, those of `t` among them; None for `t` itself.
       solver: one of `SOLVERS`.
 
     Returns:
       `(time, latent_dim)`.
     """
-    fraction = jnp.arange(steps_per_frame) / steps_per_frame
-    steps = jnp.append((t[:-1, None] + jnp.diff(t)[:, None] * fraction[None]).ravel(), t[-1])
+    steps = t if steps is None else steps
     area = diffrax.BrownianIncrement if solver == "euler" else diffrax.SpaceTimeLevyArea
     path = diffrax.UnsafeBrownianPath(z0.shape, key, levy_area=area)
     solution = diffrax.diffeqsolve(
@@ -99,22 +124,29 @@ def forecast_latents(
     key: Array,
     num_members: int,
     steps_per_frame: int = 1,
-    solver: str = "euler",
+    solver: str = "shark",
     conditions: Conditions = NO_CONDITIONS,
     mask0: Array | None = None,
+    steps: Array | None = None,
 ) -> Array:
     """Latent ensemble from one observed frame: `z0` drawn from the encoder, then the SDE over `t`.
 
     Args:
       params: of the model.
-      t: frame times, `(time,)`, evenly spaced or not; `u0` is the frame at `t[0]`.
-      u0: `(*grid, channel)`.
+      t: frame times since the start of the trajectory, in the unit of the data, `(time,)`, evenly spaced or not; `u0`
+        is the frame at `t[0]`.
+      u0: `(*grid, channel)`, in the units of the data.
+      steps_per_frame: see `ForecastConfig`; not used where `steps` are given.
       conditions: what acts on the system from outside, for a model that was trained with such.
       mask0: where `u0` was observed, of its shape; None if everywhere.
+      steps: times of the solver's steps, `(step,)`, from `solver_steps`. If None they follow from `t`, which must then
+        be known when the function is traced.
 
     Returns:
       `(member, time, latent_dim)`.
     """
+    unit, steps = model.scales.time_unit, _steps(model, t, steps_per_frame) if steps is None else steps
+    t, steps = (jnp.asarray(a, jnp.float32) / unit for a in (t, steps))
     encoded = model.encode(params, u0, mask0)
 
     def member(key):
@@ -125,11 +157,17 @@ def forecast_latents(
             t,
             encoded.sample(start_key),
             path_key,
-            steps_per_frame,
+            steps,
             solver,
         )
 
     return jax.vmap(member)(jax.random.split(key, num_members))
+
+
+def _steps(model: MultiscaleModel, t: Array, steps_per_frame: int) -> np.ndarray:
+    if isinstance(t, jax.core.Tracer):
+        raise TypeError("`t` is traced; pass `steps`, from `solver_steps` outside of the traced function.")
+    return solver_steps(np.asarray(t)[None], model.scales.spacing, steps_per_frame)[0]
 
 
 def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array) -> tuple[Array, Array]:
@@ -139,6 +177,8 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
     each of `M` members is Gaussian too: the mean of the decoded means, with that variance over `M`. It is drawn once,
     in place of `M` fields. The standard deviation is that of the mixture, by the law of total variance.
 
+    Squares are those of the model's own units.
+
     Args:
       z: `(member, time, latent_dim)`.
       key: of the observation noise.
@@ -147,13 +187,15 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
       Two arrays `(time, *grid, channel)`.
     """
     num_members, num_times = z.shape[:2]
+    inner = model.standardised
 
     def one_time(arguments):
         z, key = arguments
-        decoded = jax.vmap(model.decode, (None, 0), Gaussian(0, None))(params, z)  # one variance for all members
+        decoded = jax.vmap(inner.decode, (None, 0), Gaussian(0, None))(params, z)  # one variance for all members
         variance = jnp.exp(decoded.log_var)
-        mean = Gaussian(decoded.mean.mean(axis=0), jnp.log(variance / num_members)).sample(key)
-        return mean, jnp.sqrt(decoded.mean.var(axis=0) + variance)
+        mean = Gaussian(decoded.mean.mean(axis=0), decoded.log_var - jnp.log(num_members)).sample(key)
+        deviation = jnp.sqrt(decoded.mean.var(axis=0) + variance)
+        return model.scales.restore(mean), model.scales.widths(deviation)
 
     arguments = (z.swapaxes(0, 1), jax.random.split(key, num_times))
     return jax.lax.map(one_time, arguments, batch_size=_times_at_once(num_members))
@@ -193,9 +235,10 @@ def forecast_field(
     num_members: int,
     steps_per_frame: int = 1,
     stride: int = 1,
-    solver: str = "euler",
+    solver: str = "shark",
     conditions: Conditions = NO_CONDITIONS,
     mask0: Array | None = None,
+    steps: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Ensemble forecast of the observed field from one frame: `forecast_latents` and `decode_ensemble` in one.
 
@@ -204,7 +247,7 @@ def forecast_field(
     """
     path_key, noise_key = jax.random.split(key)
     z = forecast_latents(
-        model, params, t, u0, path_key, num_members, steps_per_frame, solver, conditions=conditions, mask0=mask0
+        model, params, t, u0, path_key, num_members, steps_per_frame, solver, conditions, mask0, steps
     )[:, ::stride]
     return *decode_ensemble(model, params, z, noise_key), z
 

@@ -11,13 +11,14 @@ from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.model.multiscale import MultiscaleModel
+from msvi.suggest import resolve
 from msvi.training.state import TrainState, init_state
-from msvi.training.workdir import Workdir, check_same_data
+from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 from msvi.types import Params
 
 
 class TrainedModel(NamedTuple):
-    """What forecasts need; `params` are the averaged weights of the best checkpoint."""
+    """What forecasts need; `params` are the averaged weights of the best checkpoint, `config` has nothing left open."""
 
     config: Config
     dataset: Dataset
@@ -34,6 +35,7 @@ def load_trained(workdir: str) -> TrainedModel:
     """
     run, config = open_run(workdir)
     dataset = load_dataset(config.case, config.data)
+    config = resolve(config, dataset)
     model = build_model(config, dataset)
     return TrainedModel(config, dataset, model, restore_run(run, config, dataset, model)[0].average["model"])
 
@@ -61,8 +63,10 @@ def restore_run(
     Raises:
       InputError: as for `load_trained`.
     """
+    config = resolve(config, dataset)
     template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
     state, best = run.best.restore(template)
     check_same_data(best, dataset, config.data.path)
+    check_same_scales(best, model.scales, run.path)
     newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
     return state, best, newest

@@ -15,26 +15,36 @@ import jax
 import jax.numpy as jnp
 
 from msvi.errors import InputError, require_at_least, require_positive
-from msvi.inference.posterior import GaussianProcessPosterior, Marginals
+from msvi.inference.posterior import Marginals, MarkovPosterior, SmoothPosterior
 from msvi.model.condition import NO_CONDITION, Condition
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Gaussian, Params
+
+POSTERIORS = ("smooth", "markov")
 
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig:
     """The variational posterior and the estimator of the bound.
 
+    What is 0 or `"auto"` follows from the training trajectories (see `msvi.suggest`).
+
     Attributes:
+      posterior: `"smooth"`, a Gaussian process with the kernel of infinitely smooth paths; or `"markov"`, that of a
+        Markov process, for systems whose paths are rough since noise drives them (see `msvi.inference.posterior`).
       window: consecutive frames per window.
       num_nodes: frames encoded per window.
       num_scored: frames whose likelihood is computed per window.
       num_quadrature: points of the time integral per window.
-      init_length: initial length scale of the Gaussian process, in units of half the window.
-      init_noise: initial noise variance of the Gaussian process, relative to its amplitude.
-      drift_weight: weight of the drift residual against the likelihood; 1 is the bound itself.
+      init_length: initial length scale of the smooth process, in units of half the window.
+      init_noise: initial noise variance of the smooth process, relative to its amplitude.
+      init_rate: initial rate of the Markov process, per unit of time.
+      drift_weight: weight of the drift residual against the likelihood; 1 is the bound itself. More stands for a
+        likelihood that takes errors at neighbouring points for independent where they are not.
       drift_warmup_steps: optimiser steps over which that weight rises linearly from 0.
     """
+
+    posterior: str = "smooth"
 
     window: int = 128
     num_nodes: int = 8
@@ -42,23 +52,22 @@ class InferenceConfig:
     num_quadrature: int = 16
     init_length: float = 0.3
     init_noise: float = 1e-3
+    init_rate: float = 1.0
     drift_weight: float = 64.0
     drift_warmup_steps: int = 2000
 
     def __post_init__(self):
+        if self.posterior not in (*POSTERIORS, "auto"):
+            raise InputError(
+                f"`inference.posterior` must be {', '.join(POSTERIORS)} or auto, got {self.posterior!r}; change it."
+            )
+        least = {"window": 2, "num_nodes": 2, "num_scored": 1, "num_quadrature": 1, "drift_weight": 0}
         require_at_least(
-            self,
-            "inference",
-            window=2,
-            num_nodes=2,
-            num_scored=1,
-            num_quadrature=1,
-            drift_weight=0,
-            drift_warmup_steps=0,
+            self, "inference", **{name: n for name, n in least.items() if getattr(self, name)}, drift_warmup_steps=0
         )
-        require_positive(self, "inference", "init_length", "init_noise")
+        require_positive(self, "inference", "init_length", "init_noise", "init_rate")
         for name in ("num_nodes", "num_scored"):
-            if getattr(self, name) > self.window:
+            if self.window and getattr(self, name) > self.window:
                 raise InputError(
                     f"`inference.{name}` must not exceed the window of {self.window} frames, got {getattr(self, name)}."
                 )
@@ -113,14 +122,14 @@ class WindowElbo:
 
     Attributes:
       model: the generative model and its encoder.
-      posterior: Gaussian process that joins the encoded frames.
+      posterior: process that joins the encoded frames.
       num_nodes: frames encoded, spread evenly over those of the window, both ends included.
       num_scored: frames whose likelihood is computed, a uniform random subset rescaled to the whole window.
       num_quadrature: points of the time integral, one drawn uniformly in each of as many equal intervals.
     """
 
     model: MultiscaleModel
-    posterior: GaussianProcessPosterior
+    posterior: SmoothPosterior | MarkovPosterior
     num_nodes: int
     num_scored: int
     num_quadrature: int
@@ -155,7 +164,8 @@ class WindowElbo:
 
         encoded = jax.vmap(model.encode, (None, 0, 0))(params["model"], *frames(node))
         times = jnp.concatenate([t[scored], quadrature])
-        marginals = self.posterior.marginals(params["posterior"], t[node], encoded, times)
+        log_q = model.log_q(params["model"], condition(t[0]))
+        marginals = self.posterior.marginals(params["posterior"], t[node], encoded, times, log_q)
         z = marginals.gaussian.sample(draw_key)
 
         # One variance for all frames; the mean alone is batched.

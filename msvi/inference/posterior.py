@@ -1,4 +1,9 @@
-"""Gaussian-process posterior over a window: latent marginals and their time derivatives at any time."""
+"""Gaussian posteriors over a window: latent marginals and their time derivatives at any time.
+
+Encoded frames, the nodes, are joined by a Gaussian process in time. Which one decides what can be learned: a smooth
+process cannot follow a rough path, so that process noise is booked as observation noise; and between the nodes of a
+smooth path a Markov process is rougher than needed.
+"""
 
 import dataclasses
 from typing import NamedTuple
@@ -7,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from msvi.inference.linalg import inverse
 from msvi.types import Array, Gaussian, Params
 
 
@@ -39,7 +45,7 @@ class Warp(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class GaussianProcessPosterior:
+class SmoothPosterior:
     """Interpolates encoded nodes in time, `m(t) = k(t, T) (K_TT + v I)^-1 m_T`, and `log S(t)` alike.
 
     `k(t, t') = exp(-(w(t) - w(t'))² / (2 l²))`: the amplitude only matters relative to the noise variance `v`, so
@@ -54,8 +60,8 @@ class GaussianProcessPosterior:
     init_length: float
     init_noise: float
 
-    def init(self, key: Array) -> Params:
-        """Fresh kernel and warp parameters."""
+    def init(self, key: Array, latent_dim: int) -> Params:
+        """Fresh kernel and warp parameters, the same for all latents."""
         return {
             "log_length": jnp.log(self.init_length),
             "log_noise": jnp.log(self.init_noise),
@@ -78,21 +84,20 @@ class GaussianProcessPosterior:
             distance = (warp(time)[:, None] - warp(nodes)[None]) * jnp.exp(-params["log_length"])
             return jnp.exp(-0.5 * distance**2)
 
-        # The floor keeps the Cholesky factor of a smooth kernel finite in single precision.
+        # The floor keeps the inverse of a smooth kernel's Gram matrix finite in single precision.
         noise = jnp.exp(params["log_noise"]) + 1e-5
-        gram = kernel(nodes) + noise * jnp.eye(nodes.shape[0])
-        factor = jax.scipy.linalg.cho_factor(gram, lower=True)
+        precision = inverse(kernel(nodes) + noise * jnp.eye(nodes.shape[0]))
         cross, cross_dot = jax.jvp(kernel, (t,), (jnp.ones_like(t),))
-        solved = jax.scipy.linalg.cho_solve(factor, jnp.concatenate([cross, cross_dot]).T).T
-        return solved[: t.shape[0]], solved[t.shape[0] :]
+        return cross @ precision, cross_dot @ precision
 
-    def marginals(self, params: Params, nodes: Array, encoded: Gaussian, t: Array) -> Marginals:
+    def marginals(self, params: Params, nodes: Array, encoded: Gaussian, t: Array, log_q: Array) -> Marginals:
         """Posterior marginals at times `t` from the encoded frames at `nodes`.
 
         Args:
           nodes: `(node,)`.
           encoded: Gaussians of `z` at the nodes, `(node, latent_dim)`.
           t: `(time,)`.
+          log_q: not used: this process knows no dispersion.
         """
         weights, weights_dot = self.weights(params, nodes, t)
 
@@ -102,3 +107,108 @@ class GaussianProcessPosterior:
 
         (mean, mean_dot), (log_var, log_var_dot) = interpolate(encoded.mean), interpolate(encoded.log_var)
         return Marginals(mean, log_var, mean_dot, log_var_dot)
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkovPosterior:
+    """Posterior of a Markov process whose noisy observations are the encoded nodes.
+
+    Each latent follows `dz = -r (z - level) dt + sqrt(Q) dW` with the dispersion `Q` of the model, a rate `r` of its
+    own, and as level the mean of the nodes; the encoder's mean is an observation of it with the encoder's variance. The
+    posterior then has a mean with a kink at every node, and a variance that opens between nodes as `Q` says: it can
+    follow a path as rough as the model's. For a linear model with independent latents it holds the exact posterior.
+
+    Computed by Kalman's filter and the smoother of Rauch, Tung and Striebel over the nodes, and by the bridge of the
+    process between two nodes; no matrix is factored. Source: Särkkä & Solin, "Applied Stochastic Differential
+    Equations", Cambridge University Press 2019, chapters 6, 10 and 12.
+
+    Attributes:
+      init_rate: initial `r`, per unit of time.
+    """
+
+    init_rate: float
+
+    def init(self, key: Array, latent_dim: int) -> Params:
+        """Fresh rates."""
+        return {"log_rate": jnp.full(latent_dim, jnp.log(self.init_rate))}
+
+    def marginals(self, params: Params, nodes: Array, encoded: Gaussian, t: Array, log_q: Array) -> Marginals:
+        """Posterior marginals at times `t` from the encoded frames at `nodes`.
+
+        Args:
+          nodes: `(node,)`, increasing.
+          encoded: Gaussians of `z` at the nodes, `(node, latent_dim)`.
+          t: `(time,)`, between the first and the last node.
+          log_q: logarithm of the dispersion `Q`, `(latent_dim,)`.
+        """
+        rate = jnp.exp(params["log_rate"])
+        stationary = jnp.exp(log_q) / (2 * rate)
+        level = encoded.mean.mean(axis=0)
+        at_nodes = _smooth(rate, stationary, jnp.diff(nodes), encoded._replace(mean=encoded.mean - level[None]))
+        before = jnp.clip(jnp.searchsorted(nodes, t, side="right") - 1, 0, len(nodes) - 2)
+
+        def between(t):
+            mean, var = _bridge(rate, stationary, nodes, at_nodes, before, t)
+            return level[None] + mean, jnp.log(var)
+
+        (mean, log_var), (mean_dot, log_var_dot) = jax.jvp(between, (t,), (jnp.ones_like(t),))
+        return Marginals(mean, log_var, mean_dot, log_var_dot)
+
+
+class _Smoothed(NamedTuple):
+    """Of the nodes: posterior mean and variance, `(node, latent_dim)`, and covariance of each with the one before,
+    `(node - 1, latent_dim)`."""
+
+    mean: Array
+    var: Array
+    covariance: Array
+
+
+def _smooth(rate: Array, stationary: Array, steps: Array, observed: Gaussian) -> _Smoothed:
+    """Filter and smoother of each latent over the nodes, whose distances are `steps` `(node - 1,)`."""
+    noise = jnp.exp(observed.log_var)
+    decay = jnp.exp(-steps[:, None] * rate[None])
+    added = -jnp.expm1(-2 * steps[:, None] * rate[None]) * stationary[None]
+
+    def update(mean, var, y, v):
+        gain = var / (var + v)
+        return mean + gain * (y - mean), gain * v
+
+    def forward(carry, inputs):
+        (mean, var), (a, q, y, v) = carry, inputs
+        predicted = a * mean, a**2 * var + q
+        carry = update(*predicted, y, v)
+        return carry, (carry, predicted)
+
+    first = update(jnp.zeros_like(stationary), stationary, observed.mean[0], noise[0])
+    last, (filtered, predicted) = jax.lax.scan(forward, first, (decay, added, observed.mean[1:], noise[1:]))
+    filtered = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[:-1], first, filtered)
+
+    def backward(carry, inputs):
+        (mean_after, var_after), ((mean, var), (mean_predicted, var_predicted), a, q) = carry, inputs
+        gain = a * var / var_predicted
+        mean = mean + gain * (mean_after - mean_predicted)
+        var = var * q / var_predicted + gain**2 * var_after  # a sum of positive terms: nothing cancels
+        return (mean, var), ((mean, var), gain * var_after)
+
+    _, (before, covariance) = jax.lax.scan(backward, last, (filtered, predicted, decay, added), reverse=True)
+    return _Smoothed(*jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last), covariance)
+
+
+def _bridge(
+    rate: Array, stationary: Array, nodes: Array, at_nodes: _Smoothed, before: Array, t: Array
+) -> tuple[Array, Array]:
+    """Mean and variance at times `t` `(time,)`, each between the nodes `before` and `before + 1`."""
+    passed, left = t - nodes[before], nodes[before + 1] - t
+    # With a = exp(-r (t - t_k)) and b = exp(-r (t_k+1 - t)): the part of both ends, and what is added between them.
+    a, b = (jnp.exp(-d[:, None] * rate[None]) for d in (passed, left))
+    not_a, not_b, not_both = (-jnp.expm1(-2 * d[:, None] * rate[None]) for d in (passed, left, passed + left))
+    from_before, from_after = a * not_b / not_both, b * not_a / not_both
+    mean = from_before * at_nodes.mean[before] + from_after * at_nodes.mean[before + 1]
+    var = (
+        from_before**2 * at_nodes.var[before]
+        + from_after**2 * at_nodes.var[before + 1]
+        + 2 * from_before * from_after * at_nodes.covariance[before]
+        + stationary[None] * not_a * not_b / not_both
+    )
+    return mean, var

@@ -15,16 +15,17 @@ from msvi.types import Array
 
 
 def centroid(zeta: Array, boundary: tuple[str, ...]) -> Array:
-    """Centre of `|zeta|²`, one phase per axis, `(ndim,)`.
+    """Centre of the squared differences between cells, one phase per axis, `(ndim,)`.
 
-    On a periodic axis the phase, in (-pi, pi], of the first Fourier coefficient: it follows every shift of the field,
-    and is arbitrary for a field without a centre, such as a constant. On others the mean place.
+    Differences, so that a constant added to the field, as by another origin of its scale, moves nothing. On a periodic
+    axis the phase, in (-pi, pi], of the first Fourier coefficient: it follows every shift of the field, and is
+    arbitrary for a field without a centre, such as a constant. On others the mean place.
 
     Args:
       zeta: `(*coarse_grid, channel)`.
       boundary: kind of each axis.
     """
-    energy = jnp.sum(zeta**2, axis=-1)
+    energy = _change(zeta, boundary)
     phases = []
     for axis, (n, kind) in enumerate(zip(energy.shape, boundary, strict=True)):
         along = energy.sum(axis=tuple(other for other in range(energy.ndim) if other != axis))
@@ -36,6 +37,18 @@ def centroid(zeta: Array, boundary: tuple[str, ...]) -> Array:
             place = 2 * np.pi * ((np.arange(n, dtype=np.float32) + 0.5) / n - 0.5)
             phases.append((along @ place) / (along.sum() + 1e-12))
     return jnp.stack(phases)
+
+
+def _change(zeta: Array, boundary: tuple[str, ...]) -> Array:
+    """Squared differences along all axes, summed over the channels, `(*grid)`."""
+    return sum(jnp.sum(_slope(zeta, axis, kind) ** 2, axis=-1) for axis, kind in enumerate(boundary))
+
+
+def _slope(zeta: Array, axis: int, kind: str) -> Array:
+    """Central differences along an axis, one-sided at edges, of the shape of `zeta`."""
+    if kind == "periodic":
+        return (jnp.roll(zeta, -1, axis) - jnp.roll(zeta, 1, axis)) / 2
+    return jnp.gradient(zeta, axis=axis) if zeta.shape[axis] > 1 else jnp.zeros_like(zeta)
 
 
 def centre(zeta: Array, phase: Array, boundary: tuple[str, ...]) -> Array:
@@ -100,3 +113,18 @@ def cell_positions(coarse_grid: tuple[int, ...], phase: Array, harmonics: int, b
         shape = [n if other == axis else 1 for other in range(len(coarse_grid))]
         features.append(jnp.broadcast_to(along.reshape(*shape, -1), (*coarse_grid, 2 * harmonics)))
     return jnp.concatenate(features, axis=-1)
+
+
+def concentration(zeta: Array, boundary: tuple[str, ...]) -> Array:
+    """How far the squared differences between points gather at one place, from 0 (evenly spread) to 1 (one point).
+
+    The size of their first Fourier coefficient along each axis, the smallest over the axes; 0 where an axis has edges.
+    """
+    if any(kind != "periodic" for kind in boundary):
+        return jnp.zeros(())
+    energy, found = _change(zeta, boundary), []
+    for axis, n in enumerate(energy.shape):
+        along = energy.sum(axis=tuple(other for other in range(energy.ndim) if other != axis))
+        angle = 2 * np.pi * np.arange(n, dtype=np.float32) / n
+        found.append(jnp.hypot(along @ np.cos(angle), along @ np.sin(angle)) / (along.sum() + 1e-12))
+    return jnp.stack(found).min()

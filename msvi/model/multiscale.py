@@ -14,6 +14,7 @@ from msvi.model import frame, networks
 from msvi.model.condition import NO_CONDITION, Condition, ConditionScale
 from msvi.model.filter import MacroFilter
 from msvi.model.gaps import fill_gaps
+from msvi.scales import Scales
 from msvi.types import Array, Gaussian, Params
 
 FRAMES = ("fixed", "moving")
@@ -25,15 +26,17 @@ class ModelConfig:
 
     Attributes:
       micro_dim: microscale latents; 0 is the closure baseline, macroscale only.
-      coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file.
+      coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file, or if it says
+        none what `msvi.suggest` finds.
       n_sigma: half-width of the filter kernel in units of `s`.
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
-      encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid.
+      encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
+        leaves it to `msvi.suggest`.
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
         travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (see
-        `msvi.model.frame`).
+        `msvi.model.frame`). `"auto"` leaves it to `msvi.suggest`.
       displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
       position_harmonics: number of Fourier harmonics that tell a cell's place in the moving frame.
       cell_features: numbers that tell the macroscale drift of a coarse cell where it lies and what the microscale means
@@ -43,6 +46,8 @@ class ModelConfig:
       dispersion_hidden: hidden widths of the network that says what parameters and forcing, if there are any, add to
         `log Q`.
       micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
+      time_unit: unit of time of drift, dispersion and posterior, in that of the data; 0 takes the correlation time of
+        the training trajectories.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.
       init_posterior_log_var: initial log-variance of the encoded latents (which are of order one).
       init_log_q: initial logarithm of the dispersion `Q`, latents squared per unit of time.
@@ -66,6 +71,7 @@ class ModelConfig:
     cell_hidden: tuple[int, ...] = (32, 32)
     dispersion_hidden: tuple[int, ...] = (16,)
     micro_clock: bool = False
+    time_unit: float = 0.0
     drift_scale: float = 10.0
     init_posterior_log_var: float = -6.0
     init_log_q: float = -4.0
@@ -74,10 +80,10 @@ class ModelConfig:
 
     def __post_init__(self):
         require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=0, position_harmonics=0)
-        require_at_least(self, "model", encoder_pooling=1, cell_features=0)
+        require_at_least(self, "model", encoder_pooling=0, cell_features=0, time_unit=0)
         require_positive(self, "model", "drift_scale")
-        if self.micro_frame not in FRAMES:
-            raise InputError(f"`model.micro_frame` must be one of {FRAMES}, got {self.micro_frame!r}.")
+        if self.micro_frame not in (*FRAMES, "auto"):
+            raise InputError(f"`model.micro_frame` must be one of {FRAMES} or auto, got {self.micro_frame!r}.")
         if not self.cell_hidden:
             raise InputError("`model.cell_hidden` needs at least one width, got none; change it.")
         for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell", "dispersion"):
@@ -105,16 +111,16 @@ class MultiscaleModel:
 
     `c` is the condition at time `t`, parameters and forcing, where there are any (see `msvi.model.condition`).
 
-    Hyper-parameters only; every method is a pure function of `params`. Latents are of order one: `zeta` is the
-    restriction in units of `field_scale` times the filter's gain, network inputs and outputs are in units of
-    `field_scale`.
+    Hyper-parameters only; every method is a pure function of `params`. Fields come and go in the units of the data.
+    Inside, everything is of order one: fields are standardised, `zeta` is the restriction in units of the filter's
+    gain, and times are in units of `scales.time_unit`, as are the drift and the dispersion.
 
     Attributes:
       config: sizes and initial values.
       grid: full-resolution points per axis.
       num_channels: fields per point.
       boundary: kind of each axis, `"periodic"` or `"edge"`.
-      field_scale: typical size of `u`, for example its standard deviation over the training data.
+      scales: what is of order one.
       condition_scale: sizes and scales of the conditions; the default is for none.
 
     Raises:
@@ -125,7 +131,7 @@ class MultiscaleModel:
     grid: tuple[int, ...]
     num_channels: int
     boundary: tuple[str, ...]
-    field_scale: float
+    scales: Scales
     condition_scale: ConditionScale = ConditionScale()
 
     def __post_init__(self):
@@ -157,8 +163,9 @@ class MultiscaleModel:
         return (*self.grid, self.num_channels)
 
     @property
-    def _zeta_scale(self) -> float:
-        return self.field_scale * self.filter.gain
+    def standardised(self) -> "MultiscaleModel":
+        """The same model of data in its own units; squares of these never leave the range of numbers."""
+        return dataclasses.replace(self, scales=self.scales.unit)
 
     def split(self, z: Array) -> tuple[Array, Array]:
         """`z` to `zeta` `(*coarse_grid, channel)` and `eta` `(micro_dim,)`."""
@@ -212,16 +219,17 @@ class MultiscaleModel:
         Returns:
           Gaussian of `z`, `(latent_dim,)`.
         """
+        u = self.scales.standardise(u)
         if mask is not None:
             u = fill_gaps(u, mask, self.boundary)
         coarse = self.filter.restrict(params["kernel"], u)
-        zeta = coarse / self._zeta_scale
+        zeta = coarse / self.filter.gain
         if not self.config.micro_dim:
             return Gaussian(zeta.ravel(), params["posterior_log_var"])
         residual = networks.pool(u - self.filter.lift(params["kernel"], coarse), self.config.encoder_pooling)
         if self._moves:
             residual = frame.shift(residual, -self._place(params, zeta), self.boundary)
-        eta = self._encoder.apply(params["encoder"], residual / self.field_scale)
+        eta = self._encoder.apply(params["encoder"], residual)
         return Gaussian(jnp.concatenate([zeta.ravel(), eta]), params["posterior_log_var"])
 
     def decode(self, params: Params, z: Array) -> Gaussian:
@@ -241,12 +249,14 @@ class MultiscaleModel:
         log_var = params["macro_log_var"]
         if self.config.micro_dim:
             log_var = -jnp.logaddexp(-log_var, -params["micro_log_var"])
-        return Gaussian(macro + micro, log_var + 2 * np.log(self.field_scale))
+        log_std = np.log(self.scales.field_std).astype(np.float32).reshape((1,) * len(self.grid) + (-1,))
+        return Gaussian(macro + micro, log_var + 2 * log_std)
 
     def decode_parts(self, params: Params, z: Array) -> tuple[Array, Array]:
-        """The decoder's mean as macroscale part `lift(zeta)` and microscale part `g(eta) v / v_m`."""
+        """The decoder's mean as macroscale part `lift(zeta)`, with the field's mean, and microscale part
+        `g(eta) v / v_m`."""
         zeta, eta = self.split(z)
-        macro = self.filter.lift(params["kernel"], zeta) * self._zeta_scale
+        macro = self.scales.restore(self.filter.lift(params["kernel"], zeta) * self.filter.gain)
         if not self.config.micro_dim:
             return macro, jnp.zeros_like(macro)
         # v / v_m = 1 / (1 + v_m / v_M)
@@ -254,10 +264,10 @@ class MultiscaleModel:
         micro = self._decoder.apply(params["decoder"], eta)
         if self._moves:
             micro = frame.shift(micro, self._place(params, zeta), self.boundary)
-        return macro, micro * trust * self.field_scale
+        return macro, self.scales.widths(micro * trust)
 
     def drift(self, params: Params, t: Array, z: Array, condition: Condition = NO_CONDITION) -> Array:
-        """`f(z, t; c)`, `(latent_dim,)`: the same in every cell for `zeta`, of the whole state for `eta`."""
+        """`f(z, t; c)`, `(latent_dim,)`, per unit of time: the same in every cell for `zeta`, of all for `eta`."""
         zeta, eta = self.split(z)
         everywhere, local = self._features(condition)
         position = self._cell_features(params, zeta, eta, local)

@@ -1,6 +1,7 @@
 """The training run: everything with a side effect, from an empty folder to the last checkpoint."""
 
 import contextlib
+import dataclasses
 import os
 import sys
 import time
@@ -18,14 +19,15 @@ from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
 from msvi.errors import InputError
-from msvi.forecast import forecast_field, reconstruct
+from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib
+from msvi.suggest import resolve
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
 from msvi.training.warm_start import warm_start
-from msvi.training.workdir import Workdir, check_same_data
+from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 
 
 def train(config: Config, workdir: str) -> TrainState:
@@ -55,31 +57,34 @@ def train(config: Config, workdir: str) -> TrainState:
             # All that can be refused is, before anything is written.
             check_data_file(config)
             dataset = load_dataset(config.case, config.data)
+            given, config = config, resolve(config, dataset)
             frames = int(dataset.train.lengths.min())
             if config.inference.window > frames:
                 raise InputError(
                     f"`inference.window` needs at most as many frames as every trajectory to learn from has, got a "
                     f"window of {config.inference.window} and {frames} frames; shorten the window or store more frames."
                 )
-            elbo = build_elbo(config, build_model(config, dataset))
+            model = build_model(config, dataset)
+            elbo = build_elbo(config, model)
             state = init_state(elbo, config.train, jax.random.key(config.seed))
             best, train_seconds = float("inf"), 0.0
             if is_first_process():  # the others get its state
                 if run.latest.latest_step() is not None:
                     state, record = run.latest.restore(state)
                     check_same_data(record, dataset, config.data.path)
-                    best, train_seconds = run.best.restore(state)[1]["val_nrmse"], record["train_seconds"]
+                    check_same_scales(record, model.scales, run.path)
+                    best, train_seconds = _score(run.best.restore(state)[1]), record["train_seconds"]
                 elif config.train.warm_start:
                     state = warm_start(state, config, dataset)
                 if int(state.step) >= config.train.steps:
                     print(f"{run.path} has {int(state.step)} steps already; raise --config.train.steps to go on.")
                 else:
                     held.enter_context(run.lock())
-                    run.start(config, int(state.step))
+                    run.start(given, int(state.step))
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:
-            state = _optimize(config, run, dataset, elbo, state, best, train_seconds, mesh)
+            state = _optimize(config, run, dataset, model, elbo, state, best, train_seconds, mesh)
         return on_one_device(state, mesh)
 
 
@@ -87,6 +92,7 @@ def _optimize(
     config: Config,
     run: Workdir,
     dataset: Dataset,
+    model: MultiscaleModel,
     elbo: WindowElbo,
     state: TrainState,
     best: float,
@@ -95,12 +101,12 @@ def _optimize(
 ) -> TrainState:
     """The loop over chunks of steps; `best` and `seconds` are what the run has reached and spent so far."""
     train_chunk = make_train_chunk(elbo, config.inference, config.train)
-    validate = make_validation(elbo.model, dataset, config)
+    validate = make_validation(model, dataset, config)
     start, step, began, first = int(state.step), int(state.step), time.monotonic(), is_first_process()
-    shown: dict[str, float] = {}
+    shown: dict[str, str] = {}
     with contextlib.ExitStack() as opened:
         with stop_together():
-            trajectories = build_trajectories(elbo.model, dataset.train, mesh)
+            trajectories = build_trajectories(model, dataset.train, mesh)
             if first:
                 kind = f"{'' if mesh is None else f'{mesh.size} x '}{jax.devices()[0].device_kind}"
                 print(f"training in {run.path} from step {start} to {config.train.steps} on {kind}")
@@ -127,26 +133,29 @@ def _optimize(
                 if validated:
                     elapsed = time.monotonic() - began
                     cost = {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
-                    record = entry | cost | {"data_digest": dataset.digest}
+                    record = entry | cost | {"data_digest": dataset.digest, "scales": dataclasses.asdict(model.scales)}
                     # Best before latest: a run killed in between redoes this step and finds its best in place.
-                    if entry["val_nrmse"] < best:
-                        best = entry["val_nrmse"]
+                    if _score(entry) < best or run.best.latest_step() is None:
+                        best = _score(entry)
                         run.best.save(one, record)
                     run.latest.save(one, record)
                     left = elapsed / (step - start) * (config.train.steps - step)
                     bar.write(_progress_line(entry, best, config.train.steps, left), file=sys.stdout)
                     sys.stdout.flush()
                 bar.update(count)
-                shown |= {name: value for name, value in entry.items() if name not in ("step", "loss")}
-                bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()})
+                shown |= {name: _text(value, ".3g") for name, value in entry.items() if name not in ("step", "loss")}
+                bar.set_postfix(shown)
     return state
 
 
 def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) -> Callable[[TrainState], dict]:
-    """A function `state -> {"val_nrmse", "val_reconstruction"}`: means over the validation trajectories.
+    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction"}`: means over the validation trajectories.
 
-    Forecasts are made with the averaged weights, few members and one fixed key, so that two steps are compared
-    on the same noise. Nothing is differentiated here: training itself never solves the SDE.
+    The checkpoint is chosen by the first, the fair CRPS of the ensemble in deviations of each channel: no offset or
+    unit flatters it, and of a chaotic system, whose paths cannot be followed for long, it still tells whether the
+    forecast is a draw from what may come. Forecasts are made with the averaged weights, few members and one fixed key,
+    so that two steps are compared on the same noise. Nothing is differentiated here: training itself never solves the
+    SDE. Of a forecast that leaves the range of numbers the scores are None.
 
     Raises:
       InputError: (the function) parameters that are not finite; nothing of such a state is saved.
@@ -154,34 +163,67 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     val, c = dataset.val, config.forecast
     masks = [val.observed(i) for i in range(len(val.u))]
     mask = None if masks[0] is None else jnp.asarray(np.stack(masks))
-    trajectories = jnp.asarray(val.t, jnp.float32), jnp.asarray(val.u), mask, build_conditions(model, val)
+    steps = solver_steps(val.t, model.scales.spacing, c.steps_per_frame)
+    t, steps = (jnp.asarray(times, jnp.float32) for times in (val.t, steps))
+    inner = model.standardised
+    trajectories = t, steps, jnp.asarray(val.u), mask, build_conditions(model, val)
 
     @jax.jit
     def errors(params, trajectories):
         def one(trajectory):
-            (t, u, mask, conditions), key = trajectory, jax.random.key(0)
-            sizes = c.num_val_members, c.steps_per_frame, c.stride, c.solver
+            t, steps, u, mask, conditions = trajectory
+            path_key, noise_key = jax.random.split(jax.random.key(0))
             mask0 = None if mask is None else mask[0]
-            mean, _, _ = forecast_field(model, params, t, u[0], key, *sizes, conditions=conditions, mask0=mask0)
+            z = forecast_latents(
+                model,
+                params,
+                t,
+                u[0],
+                path_key,
+                c.num_val_members,
+                solver=c.solver,
+                conditions=conditions,
+                mask0=mask0,
+                steps=steps,
+            )[:, :: c.stride]
             u, mask = jax.tree.map(lambda a: a[:: c.stride], (u, mask))
+
+            def frame(arguments):
+                z, key, u, mask = arguments
+                members = sample_field(inner, params, z, key)
+                crps = metrics.fair_crps(members, model.scales.standardise(u), mask)
+                return crps, model.scales.restore(members.mean(axis=0))
+
+            keys = jax.random.split(noise_key, len(u))
+            crps, mean = jax.lax.map(frame, (z.swapaxes(0, 1), keys, u, mask))
+            observed = None if mask is None else mask.any(axis=tuple(range(1, mask.ndim)))
             reconstruction = reconstruct(model, params, u, mask)
-            return metrics.nrmse(mean, u, mask), metrics.nrmse(reconstruction, u, mask)
+            return (
+                jnp.mean(crps, where=observed),
+                metrics.nrmse(mean, u, mask),
+                metrics.nrmse(reconstruction, u, mask),
+            )
 
         return jax.lax.map(one, trajectories)
 
-    def validate(state: TrainState) -> dict[str, float]:
+    def validate(state: TrainState) -> dict[str, float | None]:
         for path, leaf in jax.tree.leaves_with_path(state.params):
             if not jnp.isfinite(leaf).all():
                 _refuse(f"parameter {jax.tree_util.keystr(path)} is not finite", int(state.step))
-        forecast, reconstruction = (float(e.mean()) for e in errors(state.average["model"], trajectories))
-        # A forecast that leaves the range of numbers is the worst there is, not an invalid entry.
-        largest = float(jnp.finfo(jnp.float32).max)
-        return {
-            "val_nrmse": min(largest, forecast) if forecast == forecast else largest,
-            "val_reconstruction": reconstruction,
-        }
+        found = (float(e.mean()) for e in errors(state.average["model"], trajectories))
+        names = ("val_crps", "val_nrmse", "val_reconstruction")
+        return {name: e if np.isfinite(e) else None for name, e in zip(names, found, strict=True)}
 
     return validate
+
+
+def _score(entry: dict[str, float | None]) -> float:
+    """What the best checkpoint has the lowest of."""
+    return float("inf") if entry["val_crps"] is None else entry["val_crps"]
+
+
+def _text(value: float | None, form: str) -> str:
+    return "diverged" if value is None or not np.isfinite(value) else format(value, form)
 
 
 def _summarize(objective: Objective, count: int, step: int) -> dict[str, float]:
@@ -204,10 +246,11 @@ def _refuse(what: str, step: int) -> None:
 
 def _progress_line(entry: dict[str, float], best: float, steps: int, left: float) -> str:
     minutes, seconds = divmod(round(left), 60)
+    crps, nrmse, reconstruction = (_text(entry[f"val_{name}"], ".4f") for name in ("crps", "nrmse", "reconstruction"))
     return (
         f"step {entry['step']:>6}/{steps}  log-likelihood {entry['log_likelihood']:.4f}  drift residual "
-        f"{entry['drift_residual']:.2e}  validation NRMSE {entry['val_nrmse']:.4f} (best {best:.4f}, reconstruction "
-        f"{entry['val_reconstruction']:.4f})  {minutes}:{seconds:02d} left"
+        f"{entry['drift_residual']:.2e}  validation CRPS {crps} (best {_text(best, '.4f')}), NRMSE {nrmse}, "
+        f"reconstruction {reconstruction}  {minutes}:{seconds:02d} left"
     )
 
 

@@ -29,7 +29,8 @@ class TrainConfig:
       clip_norm: largest norm of the gradient, which is scaled down to it; 0 for none. Norms are 3 to 40 here, so that
         1 makes every window count alike: rare large gradients otherwise throw a run off for thousands of steps.
       batch_windows: windows per step.
-      random_shift: largest number of points by which a window is shifted at random along every axis; 0 for none. For
+      random_shift: largest number of points by which a window is shifted at random along every axis; 0 for none, -1
+        leaves it to `msvi.suggest`. For
         equations that are the same everywhere on periodic axes. Shifts by whole coarse cells teach nothing new (see
         `model.micro_frame`); those in between show every structure at every place within its cell.
       average_decay: decay per step of the exponential average of the weights; 0 uses the last weights.
@@ -63,7 +64,7 @@ class TrainConfig:
             steps=1,
             decay_steps=1,
             batch_windows=1,
-            random_shift=0,
+            random_shift=-1,
             average_decay=0,
             log_every=1,
             eval_every=1,
@@ -127,7 +128,10 @@ def init_state(elbo: WindowElbo, train: TrainConfig, key: Array) -> TrainState:
     @jax.jit  # one program instead of one for each initial array
     def init(key):
         model_key, posterior_key, root = jax.random.split(key, 3)
-        params = {"model": elbo.model.init(model_key), "posterior": elbo.posterior.init(posterior_key)}
+        params = {
+            "model": elbo.model.init(model_key),
+            "posterior": elbo.posterior.init(posterior_key, elbo.model.latent_dim),
+        }
         # Types as a step returns them: weak ones, from Python numbers, would have it compiled twice.
         params = jax.tree.map(lambda a: jnp.asarray(a, a.dtype), params)
         return TrainState(params, params, make_optimizer(train).init(params), jnp.zeros((), jnp.int32), root)
@@ -220,7 +224,7 @@ def check_shift(random_shift: int, boundary: tuple[str, ...]) -> None:
     Raises:
       InputError: there is a shift and an axis that is not periodic.
     """
-    if random_shift and any(kind != "periodic" for kind in boundary):
+    if random_shift > 0 and any(kind != "periodic" for kind in boundary):
         raise InputError(
             f"`train.random_shift` needs periodic axes, got {boundary} and a shift of {random_shift}; set it to 0."
         )

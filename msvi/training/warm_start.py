@@ -9,8 +9,9 @@ from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, load_json
 from msvi.data.split import Dataset
 from msvi.errors import InputError
+from msvi.suggest import resolve
 from msvi.training.state import TrainState, init_state
-from msvi.training.workdir import Workdir
+from msvi.training.workdir import Workdir, check_same_scales
 from msvi.types import Params
 
 # Fields in which the two runs may differ; what remains decides the meaning and the shapes of the weights.
@@ -44,9 +45,11 @@ def warm_start(state: TrainState, config: Config, dataset: Dataset) -> TrainStat
             f"`train.warm_start` needs a run with at most {config.model.micro_dim} microscale latents, but {run.path} "
             f"has {source.model.micro_dim}; raise model.micro_dim or start from a smaller one."
         )
+    source = resolve(source, dataset)
     template = init_state(build_elbo(source, build_model(source, dataset)), source.train, jax.random.key(source.seed))
-    weights = run.best.restore(template)[0].average
-    params = embed(weights, state.params)
+    weights, record = run.best.restore(template)
+    check_same_scales(record, build_model(source, dataset).scales, run.path)
+    params = embed(weights.average, state.params)
     # A copy: a training step gives up the memory of both.
     return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
 

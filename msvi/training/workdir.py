@@ -1,6 +1,7 @@
 """The folder of a run: which files it holds, whose it is, and how they are written."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
@@ -16,6 +18,7 @@ from tensorboardX.record_writer import RecordWriter
 from msvi.config import Config, differences, load_json, to_dict
 from msvi.data.split import Dataset
 from msvi.errors import InputError
+from msvi.scales import Scales
 from msvi.training.checkpoint import CheckpointStore, explain_full_disk
 from msvi.training.lock import hold_lock
 
@@ -33,7 +36,7 @@ class Workdir(NamedTuple):
 
     @property
     def config(self) -> str:
-        """The resolved configuration, JSON."""
+        """The configuration as it was given, JSON."""
         return os.path.join(self.path, "config.json")
 
     @property
@@ -142,7 +145,8 @@ class Workdir(NamedTuple):
                 writer.flush()
 
         def add(entry: dict[str, float]) -> None:
-            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in entry.items()]
+            known = {tag: value for tag, value in entry.items() if value is not None}
+            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in known.items()]
             write(Event(step=entry["step"], summary=Summary(value=values)))
 
         try:
@@ -181,6 +185,29 @@ def check_same_data(record: dict[str, Any], dataset: Dataset, path: str) -> None
         raise InputError(
             f"The data file {path} has other trajectories to learn from than it had when this run was trained; put "
             "back the old file, or train in another workdir."
+        )
+
+
+def check_same_scales(record: dict[str, Any], scales: Scales, path: str) -> None:
+    """Passes where a model with these scales is the one whose checkpoint has this record.
+
+    Args:
+      path: of the run.
+
+    Raises:
+      InputError: the checkpoint is of other scales, or of a version that kept none: its latents mean something else.
+    """
+    stored = record.get("scales")
+    if stored is None:
+        raise InputError(
+            f"The checkpoint in {path} was written by an earlier version, whose latents had other units; train again "
+            "in another workdir."
+        )
+    found = dataclasses.asdict(scales)
+    if not all(np.allclose(stored[name], value, rtol=1e-6, atol=0) for name, value in found.items()):
+        raise InputError(
+            f"The checkpoint in {path} has the scales {stored}, but the data give {found}; put back the data that it "
+            "was trained on, or train in another workdir."
         )
 
 

@@ -1,0 +1,60 @@
+"""Units: what is of order one inside of the model, and in the units of the data outside."""
+
+import dataclasses
+
+import numpy as np
+
+from msvi.errors import InputError
+from msvi.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Scales:
+    """Mean and deviation of each channel and units of time, all in the units of the data.
+
+    Inside of the model fields are `(u - field_mean) / field_std` and times `(t - origin) / time_unit`, where `origin`
+    is the start of each trajectory, which `msvi.data.split.Split` takes off.
+
+    Attributes:
+      field_mean, field_std: of each channel, over what was observed of the training trajectories.
+      time_unit: in which the drift, the dispersion and the posterior process count time.
+      spacing: usual time between two frames that were learned from; a forecast takes no longer steps. 0 for no limit.
+
+    Raises:
+      InputError: deviations or units that are not positive numbers.
+    """
+
+    field_mean: tuple[float, ...]
+    field_std: tuple[float, ...]
+    time_unit: float = 1.0
+    spacing: float = 0.0
+
+    def __post_init__(self):
+        sizes = (*self.field_std, self.time_unit)
+        if not all(np.isfinite(size) and size > 0 for size in sizes) or len(self.field_mean) != len(self.field_std):
+            raise InputError(f"Scales must be positive numbers, one mean and deviation per channel, got {self}.")
+
+    @property
+    def unit(self) -> "Scales":
+        """Those of data that are in the model's own units."""
+        ones = (1.0,) * len(self.field_std)
+        return Scales((0.0,) * len(ones), ones, 1.0, self.spacing / self.time_unit)
+
+    def standardise(self, u: Array) -> Array:
+        """Fields `(..., channel)` in the units of the data to those of the model."""
+        mean, std = self._constants(u)
+        return (u - mean) / std
+
+    def restore(self, u: Array) -> Array:
+        """Fields `(..., channel)` in the units of the model to those of the data."""
+        mean, std = self._constants(u)
+        return u * std + mean
+
+    def widths(self, deviation: Array) -> Array:
+        """Deviations `(..., channel)` in the units of the model to those of the data."""
+        return deviation * self._constants(deviation)[1]
+
+    def _constants(self, u: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Of the type and the number of axes of `u`: JAX does not broadcast ranks in silence."""
+        shape = (1,) * (u.ndim - 1) + (-1,)
+        return tuple(np.asarray(v, u.dtype).reshape(shape) for v in (self.field_mean, self.field_std))

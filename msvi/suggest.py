@@ -1,0 +1,309 @@
+"""What the training trajectories suggest: scales, mesh, windows, posterior and weights that a configuration leaves.
+
+A field of the configuration is left open by 0, `"auto"` or, for `train.random_shift`, -1; with the posterior the
+initial dispersion is left open too. Everything here is read off the training trajectories, before any training, and
+does not change when the data come in other units.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from msvi.config import Config
+from msvi.data.split import Dataset, Split
+from msvi.errors import InputError
+from msvi.inference.elbo import InferenceConfig
+from msvi.model.filter import MacroFilter
+from msvi.model.frame import concentration
+from msvi.model.multiscale import ModelConfig
+from msvi.model.networks import pool
+from msvi.scales import Scales
+
+# Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
+_CELLS = {1: 16, 2: 8, 3: 4}
+# Numbers that the microscale encoder sees at most; more are averaged over blocks.
+_ENCODED = 4096
+# Trajectories, frames of each and frames in all that are looked at.
+_TRAJECTORIES, _FRAMES, _SNAPSHOTS = 16, 512, 256
+# Exponent of the mean squared increment in time, below which paths count as rough: 1 of a diffusion, 2 of a smooth one.
+_ROUGH = 1.5
+# Part of its deviation by which a straight line between two nodes may miss the coarse field half-way.
+_MISSED = 0.1
+# Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
+_ONE_STRUCTURE = 0.5
+# Trajectories from which on it can be told whether one place differs from another.
+_MANY = 8
+# Initial dispersion of smooth paths, per correlation time.
+_LEAST_DISPERSION = 2e-3
+# Windows of frames: for smooth paths, whose nodes lie apart, and for rough ones, where each frame is one.
+_SMOOTH_WINDOW, _ROUGH_WINDOW = 64, 32
+
+
+class Motion(NamedTuple):
+    """How the field, averaged over coarse cells, changes in time.
+
+    Attributes:
+      spacing: median time between frames.
+      correlation_time: after which the mean squared increment is 1 - 1/e of its largest.
+      exponent: of the mean squared increment at short lags, noise taken off; 1 of a diffusion, 2 of a smooth path.
+      node_frames: frames from one node to the next that a smooth interpolation may leave out.
+      diffusion: mean squared increment per unit of time at the shortest lag, in units of the field's variance.
+    """
+
+    spacing: float
+    correlation_time: float
+    exponent: float
+    node_frames: int
+    diffusion: float
+
+    @property
+    def rough(self) -> bool:
+        """Whether noise drives the paths."""
+        return self.exponent < _ROUGH
+
+
+def resolve(config: Config, dataset: Dataset) -> Config:
+    """`config` with what it leaves open filled in from the training trajectories.
+
+    Raises:
+      InputError: training fields that do not vary, or a grid that no coarsening divides.
+    """
+    if not _open(config):
+        return config
+    model, inference, train = config.model, config.inference, config.train
+    scales = field_scales(dataset.train)
+    coarsening = model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
+    model = dataclasses.replace(
+        model,
+        coarsening=coarsening,
+        encoder_pooling=model.encoder_pooling or _pooling(dataset, coarsening),
+    )
+    snapshots = _snapshots(dataset.train, scales)
+    motion = find_motion(dataset.train, scales, coarsening)
+    rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
+    inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
+    if not inference.drift_weight:
+        inference = dataclasses.replace(inference, drift_weight=_weight(model, dataset, snapshots))
+    time_unit = model.time_unit or motion.correlation_time
+    if config.inference.posterior == "auto":
+        begin = max(motion.diffusion * time_unit, _LEAST_DISPERSION) if rough else _LEAST_DISPERSION
+        model = dataclasses.replace(model, init_log_q=round(float(np.log(begin)), 2))
+    if model.micro_frame == "auto":
+        focus = np.quantile([float(concentration(u, dataset.boundary)) for u in snapshots], 0.05)
+        model = dataclasses.replace(model, micro_frame="moving" if focus > _ONE_STRUCTURE else "fixed")
+    if train.random_shift < 0:
+        train = dataclasses.replace(train, random_shift=_shift(dataset, snapshots, coarsening, model.micro_frame))
+    model = dataclasses.replace(model, time_unit=time_unit)
+    return dataclasses.replace(config, model=model, inference=inference, train=train)
+
+
+def field_scales(train: Split) -> Scales:
+    """Mean and deviation of each channel, and the usual spacing, in one pass with a trajectory in memory at a time.
+
+    A channel that never changes has the deviation of one that is as large as itself, or 1 where it is zero.
+
+    Raises:
+      InputError: no channel varies.
+    """
+    num_channels = train.u.shape[-1]
+    axes = tuple(range(train.u.ndim - 2))
+    count, first, second = np.zeros((3, num_channels))
+    # About a value of the data, so that squares do not lose what an offset leaves, and in its units.
+    origin = np.asarray(train.u[0, 0], np.float64).reshape(-1, num_channels).mean(axis=0)
+    size = np.maximum(np.abs(np.asarray(train.u[0], np.float64) - origin).reshape(-1, num_channels).max(axis=0), 1e-300)
+    for i, u in enumerate(train.u):
+        observed = train.observed(i)
+        where = True if observed is None else observed
+        values = (np.asarray(u, np.float64) - origin) / size
+        count += values.size / num_channels if observed is None else observed.sum(axis=axes)
+        first += values.sum(axis=axes, where=where)
+        second += np.square(values).sum(axis=axes, where=where)
+    mean = first / np.maximum(count, 1)
+    variance = np.maximum(second / np.maximum(count, 1) - mean**2, 0)
+    mean, std = origin + size * mean, size * np.sqrt(variance)
+    constant = std <= 1e-6 * np.abs(mean)
+    if constant.all():
+        raise InputError("The training fields must vary, got one constant; check the data.")
+    std = np.where(constant, np.where(mean == 0, 1.0, np.abs(mean)), std)
+    return Scales(tuple(mean.tolist()), tuple(std.tolist()), 1.0, _spacing(train))
+
+
+def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:
+    """Increments of the standardised field, averaged over coarse cells, at lags of 1, 2, 4, ... frames."""
+    paths = [_coarse_path(train, scales, coarsening, i) for i in _spread(len(train.u), _TRAJECTORIES)]
+    longest = max(len(x) for x in paths)
+    lags = [2**k for k in range(int(np.log2(max(longest - 1, 1))) + 1)]
+    squares = np.array([_mean([np.mean((x[k:] - x[:-k]) ** 2, axis=1) for x in paths if len(x) > k]) / 2 for k in lags])
+    spacing = _spacing(train)
+    # Halves of the longest lags are seen by few pairs of frames.
+    half = max(1, len(lags) - 1)
+    # The shortest lags at which more than noise is seen.
+    start = 0
+    while start + 2 < len(lags) and squares[start + 1] - squares[start] < 0.3 * squares[start]:
+        start += 1
+    if start + 2 >= len(lags):
+        start = 0
+    near, far = squares[start + 1] - squares[start], squares[min(start + 2, len(lags) - 1)] - squares[start + 1]
+    exponent = float(np.clip(np.log2(max(far, 1e-12) / max(near, 1e-12)), 0, 2)) if len(lags) > 2 else 2.0
+    noise = max(0.0, squares[start] - near / (2**exponent - 1)) if exponent > 0 else 0.0
+    signal = np.maximum(squares - noise, 0)
+    # The first lag that is far enough, with a straight line between lags.
+    level = (1 - np.exp(-1)) * signal[:half].max()
+    lag = float(np.interp(level, np.maximum.accumulate(signal[:half]), lags[:half])) if half > 1 else float(lags[-1])
+    missed = [_mean([_half_way(x, k) for x in paths if len(x) > 2 * k]) for k in lags if 2 * k < longest]
+    allowed = _MISSED**2 * signal.max() + 1.5 * noise
+    fine = [2 * k for k, error in zip(lags, missed, strict=False) if error <= allowed]
+    return Motion(
+        spacing=spacing,
+        correlation_time=max(lag, 1.0) * spacing,
+        exponent=exponent,
+        node_frames=max(fine, default=1),
+        diffusion=float(2 * signal[start] / (lags[start] * spacing)),
+    )
+
+
+def suggest_coarsening(grid: tuple[int, ...]) -> int:
+    """The divisor of the grid that comes nearest to 16, 8 or 4 coarse cells along the shortest of 1, 2 or 3 axes.
+
+    Raises:
+      InputError: there is none that leaves at least 4 cells.
+    """
+    divisor, shortest = math.gcd(*grid), min(grid)
+    choices = [s for s in range(2, shortest // 4 + 1) if divisor % s == 0]
+    if not choices:
+        raise InputError(
+            f"No coarsening divides the grid {grid} into at least 4 cells along each axis; interpolate the fields to "
+            "numbers of points with common divisors, powers of 2 for example."
+        )
+    aim = _CELLS[len(grid)]
+    return min(choices, key=lambda s: (abs(np.log(shortest / s / aim)), s))
+
+
+def describe(config: Config, dataset: Dataset) -> list[str]:
+    """What `resolve` fills in and why, a line each."""
+    found = resolve(config, dataset)
+    motion = find_motion(dataset.train, field_scales(dataset.train), found.model.coarsening)
+    m, i = found.model, found.inference
+    paths = "rough, driven by noise" if motion.rough else "smooth"
+    return [
+        f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells",
+        f"time unit {m.time_unit:.4g}; frames are {motion.spacing:.4g} apart, correlated over "
+        f"{motion.correlation_time:.4g}",
+        f"posterior {i.posterior}: squared increments grow with lag to the power {motion.exponent:.2f}, paths are "
+        f"{paths}",
+        f"window {i.window} frames, {i.num_nodes} of them encoded, {i.num_scored} scored, {i.num_quadrature} "
+        "quadrature points",
+        f"drift weight {i.drift_weight:.3g}: values per independent error of the decoder",
+        f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
+        f"{m.encoder_pooling}",
+    ]
+
+
+def _open(config: Config) -> bool:
+    m, i = config.model, config.inference
+    numbers = (m.coarsening, m.encoder_pooling, m.time_unit)
+    numbers += (i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
+    return 0 in numbers or "auto" in (m.micro_frame, i.posterior) or config.train.random_shift < 0
+
+
+def _windows(inference: InferenceConfig, motion: Motion, rough: bool, frames: int) -> InferenceConfig:
+    """The posterior, window, nodes, scored frames and quadrature points that are left open."""
+    window = inference.window or min(_ROUGH_WINDOW if rough else _SMOOTH_WINDOW, frames)
+    apart = 1 if rough else motion.node_frames
+    nodes = inference.num_nodes or int(np.clip(-(-(window - 1) // apart) + 1, min(8, window), window))
+    return dataclasses.replace(
+        inference,
+        posterior="markov" if rough else "smooth",
+        window=window,
+        num_nodes=nodes,
+        num_scored=inference.num_scored or min(8 if rough else 4, window),
+        num_quadrature=inference.num_quadrature or max(16, nodes),
+    )
+
+
+def _weight(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> float:
+    """Values of a frame over independent errors of the decoder, `(sum of eigenvalues)² / sum of squares` of their
+    covariance.
+
+    In place of the decoder's errors stands what neither the mesh nor the leading modes of the rest, one for each
+    microscale latent, carry: where that is white noise the weight is 1 and the bound is taken as it is; where it is a
+    few coherent shapes, its neighbouring points are no independent evidence. Source of tempering a likelihood so:
+    Ribatet, Cooley & Davison, Statistica Sinica 22, 2012.
+    """
+    mesh = MacroFilter(dataset.grid, model.coarsening, model.n_sigma, dataset.boundary)
+    kernel = mesh.init_kernel()
+    rest = np.stack([u - np.asarray(mesh.lift(kernel, mesh.restrict(kernel, u))) for u in snapshots])
+    rest = rest.reshape(len(rest), -1).astype(np.float64)
+    values, count = rest.shape[1], len(rest)
+    spectrum = np.linalg.eigvalsh(rest @ rest.T)[::-1][model.micro_dim :]
+    spectrum = np.maximum(spectrum, 0)
+    if count <= model.micro_dim + 1 or not spectrum.sum() > 0:
+        return 1.0
+    # Of so many frames, white noise would show fewer directions than it has.
+    inverse = np.sum(spectrum**2) / np.sum(spectrum) ** 2 - 1 / count
+    independent = 1 / np.clip(inverse, 1 / values, 1.0)
+    return float(f"{values / independent:.3g}")
+
+
+def _pooling(dataset: Dataset, coarsening: int) -> int:
+    """The smallest divisor of the coarsening that leaves the encoder few enough numbers."""
+    values = math.prod(dataset.grid) * dataset.num_channels
+    divisors = [p for p in range(1, coarsening + 1) if coarsening % p == 0]
+    return next((p for p in divisors if values / p ** len(dataset.grid) <= _ENCODED), coarsening)
+
+
+def _shift(dataset: Dataset, snapshots: np.ndarray, coarsening: int, micro_frame: str) -> int:
+    """Shifts over the shortest axis where all are periodic and no place differs from another; else none.
+
+    In a moving frame shifts by whole coarse cells teach nothing new.
+    """
+    forced = dataset.train.forcing is not None and dataset.train.forcing.ndim > 3
+    if forced or any(kind != "periodic" for kind in dataset.boundary):
+        return 0
+    if micro_frame == "moving":
+        return coarsening - 1
+    # Flat is a mean field that varies no more than those of as many independent fields would, twice over.
+    count = len(dataset.train.u)
+    flat = count >= _MANY and snapshots.mean(axis=0).std() < 2 / np.sqrt(count)
+    return min(dataset.grid) - 1 if flat else 0
+
+
+def _snapshots(train: Split, scales: Scales) -> np.ndarray:
+    """Standardised frames spread over trajectories and times, gaps filled with the mean, `(frame, *grid, channel)`."""
+    each = max(1, _SNAPSHOTS // len(train.u))
+    found = []
+    for i in _spread(len(train.u), _SNAPSHOTS):
+        observed = train.observed(i)
+        for k in _spread(int(train.lengths[i]), each):
+            u = scales.standardise(np.asarray(train.u[i, k], np.float64))
+            found.append(u if observed is None else np.where(observed[k], u, 0.0))
+    return np.stack(found).astype(np.float32)
+
+
+def _coarse_path(train: Split, scales: Scales, coarsening: int, i: int) -> np.ndarray:
+    """Averages over coarse cells of one trajectory's first frames, `(time, cell)`."""
+    frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
+    u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
+    if observed is not None:
+        u = np.where(observed[:frames], u, 0.0)
+    return np.stack([pool(frame, coarsening).ravel() for frame in u])
+
+
+def _half_way(x: np.ndarray, k: int) -> np.ndarray:
+    """Squared distance of each frame from the mean of those `k` before and after it, the mean over cells."""
+    return np.mean((x[k:-k] - (x[2 * k :] + x[: -2 * k]) / 2) ** 2, axis=1)
+
+
+def _spacing(train: Split) -> float:
+    return float(np.median(np.concatenate([np.diff(t[:n]) for t, n in zip(train.t, train.lengths, strict=True)])))
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """At most so many of the numbers up to `count`, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def _mean(values: list[np.ndarray]) -> float:
+    return float(np.mean(np.concatenate(values)))
