@@ -50,6 +50,10 @@ def arrays():
     }
 
 
+def since_start(t):
+    return t - t[:, :1]
+
+
 FACTS = {"boundary": "periodic,edge", "coarsening": 3}
 
 
@@ -137,7 +141,8 @@ def test_every_kind_of_file_gives_the_same(path, kind):
     for split, rows in ((dataset.val, [3]), (dataset.test, [0])):
         np.testing.assert_array_equal(split.u, held["u"][rows])
         np.testing.assert_array_equal(split.u_true, held["u_true"][rows])
-        np.testing.assert_array_equal(split.t, held["t"][rows])
+        np.testing.assert_array_equal(split.t, since_start(held["t"])[rows])
+        np.testing.assert_array_equal(split.origin, held["t"][rows, 0])
         assert split.mask is None and split.num_frames is None
     train, kept, filling = dataset.train, [0, 1, 3, 4], 4
     np.testing.assert_array_equal(train.num_frames, [4, 5])
@@ -146,11 +151,11 @@ def test_every_kind_of_file_gives_the_same(path, kind):
     np.testing.assert_array_equal(train.u_true[0, :filling], held["u_true"][1, kept])
     np.testing.assert_array_equal(train.mask[0, :filling], np.isfinite(held["u"][1, kept]))
     assert train.mask[1].all() and not train.mask[0, filling:].any() and not train.u[0, filling:].any()
-    times = held["t"][1, kept]
+    times = since_start(held["t"])[1, kept]
     np.testing.assert_allclose(train.t[0], [*times, 2 * times[-1] - times[-2]], rtol=1e-15)
     np.testing.assert_array_equal(train.mu, held["mu"][[1, 2]].astype(np.float32))
     np.testing.assert_array_equal(train.forcing, held["forcing"][[1, 2]].astype(np.float32))
-    np.testing.assert_array_equal(train.forcing_t, held["t"][[1, 2]])
+    np.testing.assert_array_equal(train.forcing_t, since_start(held["t"])[[1, 2]])
     for values in (train.u, train.u_true, train.mu, train.forcing):
         assert values.dtype == np.float32
 
@@ -179,6 +184,25 @@ def test_one_and_three_axes(path, kind, axes):
         np.testing.assert_allclose(found, right, rtol=1e-15)
     found = np.concatenate([split.u for split in (dataset.train, dataset.val, dataset.test)])
     np.testing.assert_array_equal(np.sort(found.reshape(-1)), np.sort(u.astype(np.float32).reshape(-1)))
+
+
+@pytest.mark.parametrize("kind", ["NetCDF-4", "NetCDF classic", "Zarr 2", "Zarr 3"])
+@pytest.mark.parametrize("units", ["days since 1970-01-01", "seconds since 2000-01-01 12:00"])
+def test_times_with_units(path, kind, units):
+    """Those of the conventions of NetCDF stay in their unit."""
+    held = arrays()
+    t = 20000 + held["t"]
+    dataset = as_dataset(held | {"t": t})
+    dataset["t"].attrs["units"] = units
+    if "Zarr" in kind:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # text in version 3
+            dataset.to_zarr(path, zarr_format=int(kind[-1]), consolidated=False)
+    else:
+        dataset.to_netcdf(path, engine="h5netcdf" if kind == "NetCDF-4" else "scipy")
+    test = load(path).test
+    np.testing.assert_array_equal(test.t, since_start(t)[:1])
+    np.testing.assert_array_equal(test.origin, t[:1, 0])
 
 
 def test_packed_and_filled_numbers(path):
@@ -271,7 +295,11 @@ CHANGES = {
     "times that stand still": ({"t": lambda t: 0 * t}, "frame times `t` that do not increase strictly"),
     "a time missing inside": ({"t": lambda t: np.where(np.arange(5) == 2, np.nan, t)}, "lack some before the last"),
     "infinite times": ({"t": lambda t: np.where(np.arange(5) == 4, np.inf, t)}, "`t` that do not increase strictly"),
-    "large times": ({"t": lambda t: t + 1e9}, "up to 1e+09, which single precision cannot tell apart"),
+    "times that all but coincide": (
+        {"t": lambda t: 1e9 * (t > t[:, 2:3]) + t},
+        "`t` up to 1e+09 after the start, between some of which single precision cannot tell",
+    ),
+    "dates that stand still": ({"t": lambda t: t.astype("M8[D]")}, "frame times `t` that do not increase strictly"),
     "truth of another shape": ({"u_true": lambda u: u[:, 1:]}, "holds `u_true` of the shape (4, 4, 6, 3, 2)"),
     "mask of another shape": (
         {"mask": lambda m: m[:, :, :2]},

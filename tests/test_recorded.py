@@ -151,15 +151,91 @@ def test_ragged_times(path):
     t[0, 4:], t[1, 2:] = np.nan, np.nan
     u = fields(4)
     u[np.isnan(t)] = np.nan
-    write(path, u, t, split=np.array([0, 0, 1, 2]), forcing=np.where(np.isnan(t), np.nan, np.sqrt(t))[..., None])
+    write(
+        path,
+        u,
+        t + [[7], [-8], [0], [0]],
+        split=np.array([0, 0, 1, 2]),
+        forcing=np.where(np.isnan(t), np.nan, np.sqrt(t))[..., None],
+    )
     train = load(path).train
     np.testing.assert_array_equal(train.num_frames, [4, 2])
     np.testing.assert_array_equal(train.t, [[0, 1, 4, 9], [0, 1, 2, 3]])
     np.testing.assert_array_equal(train.u[1, :, 0, 0], np.float32([1, 1.001, 0, 0]))
     np.testing.assert_array_equal(train.forcing_t, [[0, 1, 4, 9, 14, 19], [0, 1, 2, 3, 4, 5]])
     np.testing.assert_array_equal(train.forcing[..., 0], [[0, 1, 2, 3, 3, 3], [0, 1, 1, 1, 1, 1]])
-    assert load(path).val.num_frames is None
+    np.testing.assert_array_equal(train.origin, [7, -8])
+    assert load(path).val.num_frames is None and load(path).val.origin is None
     assert describe(path).num_frames == {"train": (4, 2), "val": (6,), "test": (6,)}
+
+
+FRAMES = np.arange(20) * 600  # seconds
+
+
+def dates(unit, start):
+    return np.datetime64(start, unit) + (FRAMES * np.timedelta64(1, "s")).astype(f"m8[{unit}]")
+
+
+@pytest.mark.parametrize(
+    ("t", "right", "origin"),
+    [
+        (20000 + FRAMES / 86400, FRAMES / 86400, 20000),
+        (2_000_000_000 + FRAMES, FRAMES, 2e9),
+        (np.uint64(1.7e18) + np.uint64(1e9) * FRAMES.astype(np.uint64), 1e9 * FRAMES, 1.7e18),
+        (1e-12 * FRAMES, 1e-12 * FRAMES, None),
+        (1e30 * (FRAMES + 600), 1e30 * FRAMES, 6e32),
+        (dates("ns", "1970-01-02T00:00:00.000000001"), FRAMES, 86400 + 1e-9),
+        (dates("ms", "2024-02-29"), FRAMES, 1709164800),
+        (dates("s", "-5000-01-01"), FRAMES, -2545740 * 86400),
+        (np.arange("2023-12-31", "2024-01-20", dtype="M8[D]"), 86400 * np.arange(20), 1703980800),
+        (np.arange("2023-01", "2024-09", dtype="M8[M]"), None, 1672531200),
+        (FRAMES.astype("m8[s]"), FRAMES, None),
+        (np.arange(20).astype("m8[M]"), np.arange(20), None),
+    ],
+    ids=[
+        "days",
+        "seconds",
+        "nanoseconds",
+        "tiny",
+        "huge",
+        "M8[ns]",
+        "M8[ms]",
+        "antiquity",
+        "M8[D]",
+        "months",
+        "m8[s]",
+        "m8[M]",
+    ],
+)
+@pytest.mark.parametrize("number", [1, 4])
+def test_times_count_from_the_start(path, t, right, origin, number):
+    """Of each trajectory, whatever they counted from and in whatever unit; dates become seconds, and the first is kept.
+
+    Of a trajectory that is cut, each piece counts from the start of the whole.
+    """
+    if right is None:
+        right = 86400 * np.array([(day - t.astype("M8[D]")[0]).astype(int) for day in t.astype("M8[D]")])
+    write(path, fields(number, 20), t, forcing=np.ones((number, 20, 1)))
+    dataset = load(path)
+    frames = np.split(np.arange(20), [16, 18]) if number == 1 else 3 * [np.arange(20)]
+    for split, kept in zip(dataset[2:5], frames, strict=True):
+        assert split.t.dtype == split.forcing_t.dtype == np.float64
+        for times, expected in ((split.t, right[kept]), (split.forcing_t, right)):
+            np.testing.assert_allclose(times, np.tile(expected, (len(split.u), 1)), rtol=1e-15, atol=1e-9 * right[1])
+        if origin is None:
+            assert split.origin is None
+        else:
+            np.testing.assert_allclose(split.origin, np.full(len(split.u), origin), rtol=1e-15)
+
+
+def test_dates_are_exact(path):
+    """Nanoseconds apart, half a century after 1970; where there is none, the trajectory has ended."""
+    t = np.datetime64("2024-05-06T07:08:09", "ns") + np.array([[0, 1, 3, 7, 8], [5, 6, 9, 9, 9]]).astype("m8[ns]")
+    t[1, 3:] = np.datetime64("NaT")
+    write(path, fields(4, 5), t[[0, 1, 0, 0]], split=np.array([0, 0, 1, 2]))
+    train = load(path).train
+    np.testing.assert_array_equal(train.num_frames, [5, 3])
+    np.testing.assert_allclose(train.t, 1e-9 * np.array([[0, 1, 3, 7, 8], [0, 1, 4, 7, 10]]), rtol=1e-12)
 
 
 def test_forcing_keeps_all_its_times(path):

@@ -8,6 +8,7 @@ from msvi.data import store
 from msvi.data.cylinder_2d import Cylinder2D
 from msvi.data.cylinder_file import CylinderFile
 from msvi.data.split import Dataset, Split, check_dataset
+from msvi.data.times import elapsed
 from msvi.errors import InputError
 
 # In units of time: the end of training and of validation, the length of a forecast, and the last start of one.
@@ -70,7 +71,9 @@ def _cut(t: np.ndarray, u: np.ndarray, coordinates: tuple[np.ndarray, ...], unit
     def split(starts, length):
         frames = np.add.outer(starts, np.arange(length))
         fields = np.stack([u[start : start + length] for start in starts])
-        return Split(t[frames], fields, fields)  # no noise is added
+        origin = np.full(len(frames), t[0], np.float64) if t[0] else None
+        # No noise is added.
+        return Split(elapsed(t, t[:1])[frames], fields, fields, origin=origin)
 
     published = split([val], length)
     starts = val + np.round(np.arange(1, num_test + 1) * (until[_LAST_START] - val) / max(num_test, 1)).astype(int) - 1

@@ -57,15 +57,21 @@ def read_frames(layout: Layout, piece: Piece) -> tuple[Frames, list[tuple[str, s
     return Frames(u, mask, u_true), problems
 
 
-def read_forcing(layout: Layout, piece: Piece) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
+def read_forcing(
+    layout: Layout, piece: Piece, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
     """All of the forcing of the trajectory of a piece, its times, and the problems with it.
 
     After the last time it goes on with its last value.
 
+    Args:
+      layout, piece: as `read_frames`.
+      times: of the forcing of all trajectories, `Layout.forcing_times`.
+
     Raises:
       InputError: the file is damaged.
     """
-    t = (layout.times if layout.forcing_t is None else layout.forcing_t)[piece.trajectory]
+    t = times[piece.trajectory]
     given = np.flatnonzero(np.isfinite(t))
     forcing = _single(layout.forcing.read(piece.trajectory, slice(0, len(given))))
     problems = _infinite("forcing", forcing, Piece(piece.trajectory, given), "correct them")
@@ -83,7 +89,9 @@ def read_split(layout: Layout, path: str, pieces: list[Piece]) -> Split:
     shape = (len(pieces), lengths.max(), *layout.u.shape[2:])
     u, mask = np.zeros(shape, np.float32), None if layout.mask is None else np.zeros(shape, bool)
     u_true = None if layout.u_true is None else np.zeros(shape, np.float32)
-    forcing = []
+    forcing, times, forcing_times = [], layout.times, layout.forcing_times
+    rows = [piece.trajectory for piece in pieces]
+    origin = layout.origin[rows]
     for i, (piece, length) in enumerate(zip(pieces, lengths, strict=True)):
         frames, problems = read_frames(layout, piece)
         u[i, :length] = frames.u
@@ -92,21 +100,22 @@ def read_split(layout: Layout, path: str, pieces: list[Piece]) -> Split:
         if u_true is not None:
             u_true[i, :length] = frames.u_true
         if layout.forcing is not None:
-            *values, wrong = read_forcing(layout, piece)
+            *values, wrong = read_forcing(layout, piece, forcing_times)
             forcing.append(values)
             problems += wrong
         refuse(path, [text for _, text in problems])
     if mask is not None and np.count_nonzero(mask) == lengths.sum() * np.prod(shape[2:]):
         mask = None
     return Split(
-        t=np.stack([_continue(layout.times[piece.trajectory, piece.frames], shape[1]) for piece in pieces]),
+        t=np.stack([_continue(times[piece.trajectory, piece.frames], shape[1]) for piece in pieces]),
         u=u,
         u_true=u_true,
         mask=mask,
         num_frames=None if (lengths == shape[1]).all() else lengths,
-        mu=None if layout.mu is None else _single(layout.mu[[piece.trajectory for piece in pieces]]),
+        mu=None if layout.mu is None else _single(layout.mu[rows]),
         forcing=np.stack([values for values, _ in forcing]) if forcing else None,
         forcing_t=np.stack([t for _, t in forcing]) if forcing else None,
+        origin=origin if origin.any() else None,
     )
 
 

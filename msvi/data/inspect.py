@@ -44,10 +44,11 @@ def inspect(
 def _problems(layout: Layout, pieces: list[Piece]) -> list[str]:
     """What is wrong with the values of what would be used: for each array the first, and how many more there are."""
     found: dict[str, list[str]] = {}
+    times = layout.forcing_times if layout.forcing is not None and layout.t is not None else None
     for piece in pieces:
         problems = read_frames(layout, piece)[1]
-        if layout.forcing is not None and layout.t is not None:
-            problems += read_forcing(layout, piece)[2]
+        if times is not None:
+            problems += read_forcing(layout, piece, times)[2]
         for name, text in problems:
             found.setdefault(name, []).append(text)
     return [text + (f" (the same in {len(more)} others)" if more else "") for text, *more in found.values()]

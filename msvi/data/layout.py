@@ -3,7 +3,7 @@
 | name | shape | what it is |
 |---|---|---|
 | `u` | `(trajectory, time, *grid, channel)` | the observed field, floating point; `grid` has 1, 2 or 3 axes |
-| `t` | `(time,)` or `(trajectory, time)` | times of the frames, strictly increasing, evenly spaced or not |
+| `t` | `(time,)` or `(trajectory, time)` | times of the frames, strictly increasing, evenly spaced or not; or dates |
 | `boundary` | one text per axis | "periodic" or "edge"; if left out, `data.boundary` has to say it |
 
 Optional:
@@ -18,7 +18,8 @@ Optional:
 | `coarsening` | one number | full points per coarse cell and axis that the data ask for |
 | `x`, `y`, `z` | `(points,)` | points of the first, second and third axis, increasing and equally spaced |
 
-All quantities are non-dimensional. `boundary` and `coarsening` are arrays or attributes of the file; as one text the
+All may be in any units. Times may count from anywhere, since each trajectory is taken to begin at its first frame, and
+dates (`datetime64`) become seconds. `boundary` and `coarsening` are arrays or attributes of the file; as one text the
 kinds of boundary stand with commas between them. Points left out are those of the unit interval, `i / n` on a periodic
 axis and `i / (n - 1)` on another. A value of `u` that is not finite must not be observed, and where nothing is, `u` may
 be anything. Trajectories may differ in length: `t` is NaN after the last frame of a shorter one, or `mask` is false.
@@ -31,6 +32,7 @@ import xarray as xr
 
 from msvi.data.arrays import StoredArray, stored
 from msvi.data.split import SPLITS
+from msvi.data.times import elapsed, since_zero
 from msvi.errors import InputError
 
 AXES = ("x", "y", "z")
@@ -71,8 +73,22 @@ class Layout(NamedTuple):
 
     @property
     def times(self) -> np.ndarray:
-        """Times of each trajectory's frames, `(trajectory, time)`, NaN where there is none."""
-        return np.broadcast_to(self.t, self.u.shape[:2])
+        """Times of each trajectory's frames since its first one, `(trajectory, time)`, NaN where there is none."""
+        return np.broadcast_to(elapsed(self.t, self.t[..., :1]), self.u.shape[:2])
+
+    @property
+    def forcing_times(self) -> np.ndarray:
+        """Times of `forcing` since each trajectory's first frame, `(trajectory, forcing_time)`."""
+        return self.times if self.forcing_t is None else elapsed(self.forcing_t, self._first)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """When the first frame of each trajectory was, `(trajectory,)`."""
+        return since_zero(self._first[:, 0])
+
+    @property
+    def _first(self) -> np.ndarray:
+        return np.broadcast_to(self.t, self.u.shape[:2])[:, :1]
 
     @property
     def split_names(self) -> list[str] | None:

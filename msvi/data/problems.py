@@ -10,13 +10,14 @@ import numpy as np
 
 from msvi.data.layout import AXES, Layout
 from msvi.data.split import SPLITS
+from msvi.data.times import increase, resolved
 from msvi.errors import InputError
 from msvi.types import BOUNDARIES
 
-# Kinds of NumPy's types for each array. Text comes as objects from some kinds of file.
-_NUMBERS, _TEXT = "fiu", "SUTO"
-_KINDS = {"u": "f", "u_true": "f", "mask": "biu", "t": _NUMBERS, "mu": _NUMBERS, "forcing": _NUMBERS}
-_EXPECTED = {"f": "floating-point numbers", "biu": "booleans", _NUMBERS: "numbers"}
+# Kinds of NumPy's types for each array.
+_NUMBERS, _TIMES = "fiu", "fiumM"
+_KINDS = {"u": "f", "u_true": "f", "mask": "biu", "t": _TIMES, "mu": _NUMBERS, "forcing": _NUMBERS}
+_EXPECTED = {"f": "floating-point numbers", "biu": "booleans", _NUMBERS: "numbers", _TIMES: "numbers or dates"}
 
 
 def refuse(path: str, problems: list[str]) -> None:
@@ -67,27 +68,19 @@ def _times(layout: Layout) -> Iterator[tuple[str, str]]:
     t = layout.t
     if t is None:
         yield "t", "has no frame times `t`; add them, or the numbers of the frames"
-    elif t.dtype.kind in _NUMBERS and t.shape in (layout.u.shape[:2], layout.u.shape[1:2]):
-        if not _increase(t, np.float64):
+    elif t.dtype.kind in _TIMES and t.shape in (layout.u.shape[:2], layout.u.shape[1:2]):
+        if not increase(t):
             yield (
                 "t",
                 "has frame times `t` that do not increase strictly, or lack some before the last; sort the frames, and "
                 "leave out those without a time",
             )
-        elif not _increase(t, np.float32):
+        elif not resolved(layout.times):
             yield (
                 "t",
-                f"has frame times `t` up to {np.nanmax(t):g}, which single precision cannot tell apart; count them "
-                "from the start of each trajectory",
+                f"has frame times `t` up to {np.nanmax(layout.times):g} after the start, between some of which single "
+                "precision cannot tell how long it is; leave out frames that all but coincide, or cut the trajectories",
             )
-
-
-def _increase(t: np.ndarray, dtype: type) -> bool:
-    """Whether each row increases strictly as numbers of this type, but for NaN at its end."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        t = t.astype(dtype)
-        # A step to or from NaN compares false, so what follows a NaN must be one.
-        return not np.isinf(t).any() and bool((np.isnan(t[..., 1:]) | (np.diff(t) > 0)).all())
 
 
 def _boundary(layout: Layout) -> Iterator[tuple[str, str]]:

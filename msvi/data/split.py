@@ -10,10 +10,11 @@ SPLITS = ("train", "val", "test")
 
 
 class Split(NamedTuple):
-    """Trajectories in float32, all quantities non-dimensional; fields are on disk until they are read.
+    """Trajectories in the units of their file, float32 but for times; fields are on disk until they are read.
 
     Attributes:
-      t: frame times of each trajectory, `(trajectory, time)`, strictly increasing, evenly spaced or not.
+      t: frame times of each trajectory, `(trajectory, time)`, strictly increasing, evenly spaced or not, in float64 and
+        since its start: that of the whole one where it is cut by time.
       u: observed fields, `(trajectory, time, *grid, channel)`; zero where nothing was observed.
       u_true: `u` without observation noise, None where it is not known or not kept.
       mask: where `u` was observed, boolean, of its shape; None if everywhere.
@@ -22,7 +23,9 @@ class Split(NamedTuple):
       mu: parameters of each trajectory's system, `(trajectory, parameter)`; None if there are none.
       forcing: what acts on the system from outside, `(trajectory, forcing_time, force)` or, as a field,
         `(trajectory, forcing_time, *grid, force)`; None if nothing does.
-      forcing_t: its times, `(trajectory, forcing_time)`; a line joins the values between them.
+      forcing_t: its times, `(trajectory, forcing_time)`, as `t`; a line joins the values between them.
+      origin: when each trajectory started, `(trajectory,)` in float64, which was taken off `t` and `forcing_t`; of dates
+        in seconds since 1970. None for zeros.
     """
 
     t: np.ndarray
@@ -33,6 +36,7 @@ class Split(NamedTuple):
     mu: np.ndarray | None = None
     forcing: np.ndarray | None = None
     forcing_t: np.ndarray | None = None
+    origin: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -52,8 +56,6 @@ class Split(NamedTuple):
 
 class Dataset(NamedTuple):
     """Everything the model may learn from, and what it is tested on.
-
-    All quantities are non-dimensional.
 
     Attributes:
       coordinates: grid points of each axis.

@@ -168,6 +168,6 @@ def _join(parts: list[tuple[Layout, dict[str, np.ndarray]]], paths: list[str]) -
         mu = mu[:, (mu != mu[0]).any(axis=0)]
     return first._replace(
         u=join_trajectories([layout.u for layout in layouts]),
-        t=join_times([layout.times for layout in layouts]),
+        t=join_times([np.broadcast_to(layout.t, layout.u.shape[:2]) for layout in layouts]),
         mu=mu if mu is not None and mu.size else None,
     )
