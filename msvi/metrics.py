@@ -18,46 +18,80 @@ scoringrules.register_backend("jax")
 _POINTS_AT_ONCE = 4096
 
 
-def relative_errors(estimate: Array, reference: Array, mask: Array | None = None) -> Array:
+def relative_errors(
+    estimate: Array, reference: Array, mask: Array | None = None, origin: ArrayLike | None = None
+) -> Array:
     """`||estimate(t) - reference(t)|| / ||reference(t)||` at each time, norms over grid and channels.
 
-    NaN at a time of which nothing was observed.
+    The unit of the fields does not matter. NaN at a time of which nothing was observed or whose reference is zero, to
+    be left out of means; infinite where the estimate is not finite.
 
     Args:
       estimate, reference: `(time, *grid, channel)`.
+      origin: added to the reference in its norm where both fields are counted from there, `(channel,)`.
 
     Returns:
       `(time,)`.
     """
     axes = tuple(range(1, reference.ndim))
-    error, size = (estimate - reference) ** 2, reference**2
+    error = estimate - reference
+    whole = reference if origin is None else reference + _per_channel(origin, reference)
     if mask is not None:
-        error, size = jnp.where(mask, error, 0), jnp.where(mask, size, 0)
-    return jnp.sqrt(jnp.sum(error, axis=axes) / jnp.sum(size, axis=axes))
+        error, whole = jnp.where(mask, error, 0), jnp.where(mask, whole, 0)
+    size = _largest(whole)
+    error, whole = (jnp.sqrt(jnp.sum((field / size) ** 2, axis=axes)) for field in (error, whole))
+    found = error / jnp.where(whole > 0, whole, 1)
+    return jnp.where(whole > 0, jnp.where(jnp.isfinite(found), found, jnp.inf), jnp.nan)
 
 
 def nrmse(estimate: Array, reference: Array, mask: Array | None = None) -> Array:
-    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)`, the published metric; over the times observed."""
-    times = None if mask is None else mask.any(axis=tuple(range(1, mask.ndim)))
-    return jnp.sqrt(jnp.mean(relative_errors(estimate, reference, mask) ** 2, where=times))
+    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)`, the published metric.
+
+    The mean is over the times that `relative_errors` defines; NaN if there are none.
+    """
+    errors = relative_errors(estimate, reference, mask)
+    return jnp.sqrt(jnp.mean(errors**2, where=~jnp.isnan(errors)))
 
 
-def vrmse(estimate: Array, reference: Array, mask: Array | None = None) -> Array:
-    """`sqrt(<(estimate - reference)²> / (<(reference - <reference>)²> + 1e-7))` of one frame, means over the grid.
+def vrmse(estimate: Array, reference: Array, mask: Array | None = None, deviation: ArrayLike | None = None) -> Array:
+    """`sqrt(<(estimate - reference)²> / (<(reference - <reference>)²> + 1e-7 deviation²))` of one frame.
 
-    1 for an estimate by the mean of the frame. The mean over the channels is returned. Source: Ohana et al., "The
-    Well", NeurIPS 2024.
+    Means `<>` are over the grid, the mean over the channels is returned. 1 for an estimate by the mean of the frame.
+    Source: Ohana et al., "The Well", NeurIPS 2024, for fields of a deviation of about 1.
 
     Args:
       estimate, reference: `(*grid, channel)`.
+      deviation: the usual one of each channel, `(channel,)`. If None what is added is the square of the round-off of
+        the channel's largest value.
     """
     axes = tuple(range(reference.ndim - 1))
+    size = _largest(reference if mask is None else jnp.where(mask, reference, 0), axes)
+    least = jnp.finfo(reference.dtype).eps ** 2
+    if deviation is not None:
+        usual = _per_channel(deviation, reference)
+        size = jnp.maximum(size, usual)
+        least = 1e-7 * (usual / size).ravel() ** 2
+    estimate, reference = estimate / size, reference / size
     error = jnp.mean((estimate - reference) ** 2, axes, where=mask)
-    return jnp.mean(jnp.sqrt(error / (jnp.var(reference, axes, where=mask) + 1e-7)))
+    found = jnp.sqrt(error / (jnp.var(reference, axes, where=mask) + least))
+    return jnp.mean(found, where=None if mask is None else mask.any(axes))
 
 
 def fair_crps(members: Array, reference: Array, mask: Array | None = None) -> Array:
-    """`mean_i |x_i - y| - sum_ij |x_i - x_j| / (2 M (M - 1))`, the mean over grid and channels; in units of `u`.
+    """The mean over grid and channels of `fair_crps_at_points`, in units of `u`.
+
+    On fields in units of each channel's deviation all channels count alike, and no offset matters: so the best
+    checkpoint of a training is chosen.
+
+    Args:
+      members: `(member, *grid, channel)`.
+      reference: `(*grid, channel)`.
+    """
+    return jnp.mean(fair_crps_at_points(members, reference), where=mask)
+
+
+def fair_crps_at_points(members: Array, reference: Array) -> Array:
+    """`mean_i |x_i - y| - sum_ij |x_i - x_j| / (2 M (M - 1))` at each point, `(*grid, channel)`, in units of `u`.
 
     Unbiased in the number `M` of members, so that ensembles of different size can be compared. Of one member its
     absolute error. Source: Ferro, Quarterly Journal of the Royal Meteorological Society 140, 2014.
@@ -67,15 +101,14 @@ def fair_crps(members: Array, reference: Array, mask: Array | None = None) -> Ar
       reference: `(*grid, channel)`.
     """
     if len(members) == 1:
-        return jnp.mean(jnp.abs(members[0] - reference), where=mask)
+        return jnp.abs(members[0] - reference)
 
     def at_point(values):
         x, y = values
         return scoringrules.crps_ensemble(y, x, estimator="fair", backend="jax")
 
     points = members.reshape(len(members), -1).T, reference.ravel()
-    observed = None if mask is None else mask.ravel()
-    return jnp.mean(jax.lax.map(at_point, points, batch_size=_POINTS_AT_ONCE), where=observed)
+    return jax.lax.map(at_point, points, batch_size=_POINTS_AT_ONCE).reshape(reference.shape)
 
 
 def fair_energy_score(members: Array, reference: Array, mask: Array | None = None) -> Array:
@@ -95,14 +128,16 @@ def fair_energy_score(members: Array, reference: Array, mask: Array | None = Non
     if mask is not None:
         errors, count = jnp.where(mask[None], errors, 0), mask.sum()
     errors = errors.reshape(num_members, -1)
+    size = _largest(errors)
+    errors = errors / size
     products = errors @ errors.T / count
     squares = jnp.diagonal(products)
     error = jnp.mean(jnp.sqrt(squares))
     if num_members == 1:
-        return error
+        return size[0, 0] * error
     distances = jnp.sqrt(jnp.maximum(squares[:, None] + squares[None] - 2 * products, 0))
     off_diagonal = jnp.where(jnp.eye(num_members, dtype=bool), 0, distances)
-    return error - jnp.sum(off_diagonal) / (2 * num_members * (num_members - 1))
+    return size[0, 0] * (error - jnp.sum(off_diagonal) / (2 * num_members * (num_members - 1)))
 
 
 def quantile_position(members: Array, reference: Array) -> Array:
@@ -127,7 +162,8 @@ def quantile_position(members: Array, reference: Array) -> Array:
 def spread_and_skill(members: Array, reference: Array, mask: Array | None = None) -> tuple[Array, Array]:
     """`(M + 1) / M` times the variance of the ensemble, and the squared error of its mean; means over all points.
 
-    Equal in the mean if the reference is one more draw. Source: Fortin et al., Journal of Hydrometeorology 15, 2014.
+    Equal in the mean if the reference is one more draw. In units of `u²`, which must be within the
+    range of numbers. Source: Fortin et al., Journal of Hydrometeorology 15, 2014.
 
     Args:
       members: `(member, *grid, channel)`, two or more.
@@ -143,3 +179,14 @@ def first_above(values: ArrayLike, threshold: float) -> Array:
     """Number of the first of `values` `(time,)` above the threshold, or not finite; `len(values)` if none is."""
     above = ~(jnp.asarray(values) <= threshold)
     return jnp.where(above.any(), jnp.argmax(above), len(above))
+
+
+def _largest(u: Array, axes: tuple[int, ...] | None = None) -> Array:
+    """Largest absolute value, 1 where it is zero, with all axes kept: in these units squares are finite."""
+    found = jnp.max(jnp.abs(u), axes, keepdims=True)
+    return jnp.where(found > 0, found, 1)
+
+
+def _per_channel(values: ArrayLike, field: Array) -> Array:
+    """`(channel,)` with as many axes as the field has."""
+    return jnp.asarray(values).reshape((1,) * (field.ndim - 1) + (-1,))

@@ -55,11 +55,53 @@ def test_vrmse_by_hand():
 
 
 def test_vrmse_of_the_mean_and_of_a_constant():
-    """1 for the frame's own mean; a frame without variance divides by 1e-7."""
+    """1 for the frame's own mean; a frame without variance divides by 1e-7 of what is usual, and is exact if right."""
     reference = np.random.default_rng(0).standard_normal((6, 4, 1)) + 3
     np.testing.assert_allclose(metrics.vrmse(np.full_like(reference, reference.mean()), reference), 1.0, rtol=1e-5)
     constant = np.full((4, 1), 2.0)
-    np.testing.assert_allclose(metrics.vrmse(constant + 0.5, constant), 0.5 / np.sqrt(1e-7), rtol=1e-5)
+    found = metrics.vrmse(constant + 0.5, constant, deviation=[3.0])
+    np.testing.assert_allclose(found, 0.5 / np.sqrt(9e-7), rtol=1e-5)
+    for exact in (metrics.vrmse(constant, constant), metrics.vrmse(0 * constant, 0 * constant, deviation=[1.0])):
+        assert exact == 0
+    assert np.isfinite(metrics.vrmse(constant + 0.5, constant))
+
+
+@pytest.mark.parametrize("unit", [1e6, 1e20, 1e-25])
+def test_units_far_from_one_do_not_matter(unit):
+    """The numbers of fields of order one, in units whose squares leave the range of single precision."""
+    members, reference = ensemble()
+    scaled = (members * unit).astype(np.float32), (reference * unit).astype(np.float32)
+    for score in (metrics.relative_errors, metrics.nrmse, lambda *fields: metrics.vrmse(*fields)):
+        np.testing.assert_allclose(score(scaled[0][0], scaled[1]), score(members[0], reference), rtol=1e-5)
+    for score in (metrics.fair_crps, metrics.fair_energy_score):
+        np.testing.assert_allclose(score(*scaled) / unit, score(members, reference), rtol=1e-5)
+    usual = np.array([1.0, 2.0], np.float32)
+    np.testing.assert_allclose(
+        metrics.vrmse(scaled[0][0], scaled[1], deviation=usual * np.float32(unit)),
+        metrics.vrmse(members[0], reference, deviation=usual),
+        rtol=1e-5,
+    )
+
+
+def test_an_origin_is_part_of_the_norm():
+    """Errors of fields counted from an origin are those of the whole fields."""
+    members, reference = ensemble()
+    origin = np.array([4.0, -1.0], np.float32)
+    found = metrics.relative_errors(members[0], reference, origin=origin)
+    np.testing.assert_allclose(found, metrics.relative_errors(members[0] + origin, reference + origin), rtol=1e-5)
+
+
+def test_frames_of_norm_zero_are_left_out():
+    """A field that starts from rest has no relative error there; an estimate that is not finite is still told."""
+    reference = jnp.concatenate([0 * REFERENCE[:1], REFERENCE])
+    estimate = jnp.concatenate([ESTIMATE[:1], ESTIMATE])
+    errors = metrics.relative_errors(estimate, reference)
+    assert np.isnan(errors[0])
+    np.testing.assert_allclose(errors[1:], [0.2, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(metrics.nrmse(estimate, reference), np.sqrt((0.04 + 0.25) / 2), rtol=1e-6)
+    assert np.isnan(metrics.nrmse(estimate, 0 * reference))
+    for lost in (np.nan, np.inf, 1e30):
+        assert metrics.nrmse(estimate.at[1, 0].set(lost), reference) == np.inf
 
 
 def test_crps_by_hand():
@@ -193,4 +235,4 @@ def test_masked_errors():
     assert np.isnan(errors[2])
     np.testing.assert_allclose(metrics.nrmse(estimate, reference, mask), 0.2 / np.sqrt(2), rtol=1e-6)
     # A forecast that diverged at an observed place is still seen to.
-    assert np.isnan(metrics.nrmse(estimate.at[0, 0].set(jnp.nan), reference, mask))
+    assert metrics.nrmse(estimate.at[0, 0].set(jnp.nan), reference, mask) == np.inf

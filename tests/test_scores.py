@@ -3,14 +3,20 @@
 import jax
 import numpy as np
 import pytest
+import scoringrules
 
 from msvi import metrics
+from msvi.scales import Scales
 from msvi.scores import (
     LEVELS,
     PROBABILITIES,
     FrameScores,
     calibration,
+    channel_scores,
+    common_unit,
+    diverged,
     horizons,
+    in_data_units,
     lead_time_scores,
     quantiles,
     score_frame,
@@ -38,9 +44,9 @@ def draw(scale):
     return members.astype(np.float32), u.astype(np.float32), u_true.astype(np.float32)
 
 
-def score(members, u, u_true):
+def score(members, u, u_true, unit=None):
     """`score_frame` over trajectories and times, as float64."""
-    scores = jax.vmap(jax.vmap(score_frame))(members, u, u_true)
+    scores = jax.vmap(jax.vmap(lambda *frame: score_frame(*frame, unit=unit)))(members, u, u_true)
     return jax.tree.map(lambda a: np.asarray(a, np.float64), scores)
 
 
@@ -79,7 +85,7 @@ def test_totals(frames):
     totals = total_scores(frames, NOISE)
     assert list(totals) == [
         *("nrmse", "nrmse_clean", "rel_l2", "rel_l2_clean", "vrmse", "crps", "energy_score"),
-        *("spread_skill", "spread_skill_clean", "coverage_90"),
+        *("anomaly_nrmse", "crps_scaled", "spread_skill", "spread_skill_clean", "coverage_90"),
     ]
     one = {name: score["per_trajectory"][1] for name, score in totals.items()}
     expected = {
@@ -149,7 +155,7 @@ def test_diverged(frames):
     """Where one trajectory is lost, null stands in its place and where it spoils a mean; JSON has no NaN."""
     lost = FrameScores(*(a.copy() for a in frames))
     for name in ("rel_l2", "skill", "spread", "crps"):
-        getattr(lost, name)[0, 2:] = np.nan
+        getattr(lost, name)[0, 2:] = np.inf
     totals = total_scores(lost, NOISE)
     assert totals["nrmse"]["per_trajectory"][0] is None and totals["nrmse"]["per_trajectory"][1] is not None
     assert totals["spread_skill"]["mean"] is None
@@ -162,7 +168,7 @@ def test_diverged(frames):
 def test_horizons():
     """The time of the first larger error, lost frames among them; trajectories without one are counted."""
     lead = np.array([0.0, 0.1, 0.2, 0.3])
-    errors = np.array([[0.01, 0.06, 0.01, 0.3], [0.01, 0.01, 0.01, 0.15], [0.01, 0.01, np.nan, np.nan]])
+    errors = np.array([[0.01, 0.06, 0.01, 0.3], [0.01, 0.01, 0.01, 0.15], [0.01, 0.01, np.inf, np.inf]])
     found = horizons(errors, lead)
     assert found["0.05"] == {"median": 0.2, "censored": 0, "per_trajectory": [0.1, 0.3, 0.2]}
     assert found["0.1"] == {"median": 0.3, "censored": 0, "per_trajectory": [0.3, 0.3, 0.2]}
@@ -179,13 +185,89 @@ def test_thin(num_times, stride):
     assert list(shown) == list(range(0, num_times, stride)) and len(shown) <= 51
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_one_diverged_trajectory(bad):
-    """One trajectory of three lost, by NaN or by infinity: its place is null, so are the statistics it spoils."""
-    summary = summarize(np.array([0.25, bad, 0.5]))
-    assert summary["per_trajectory"] == [0.25, None, 0.5]
-    assert summary["mean"] is None and summary["std"] is None
-    assert summary["median"] == (None if np.isnan(bad) else 0.5)
+def test_summaries_without_some_trajectories():
+    """A forecast that diverged is null and spoils the statistics it takes part in; one without a score does not."""
+    summary = summarize(np.array([0.25, np.inf, 0.5]))
+    assert summary == {"mean": None, "median": 0.5, "std": None, "per_trajectory": [0.25, None, 0.5]}
+    summary = summarize(np.array([0.25, np.nan, 0.5]))
+    assert summary == {"mean": 0.375, "median": 0.375, "std": 0.125, "per_trajectory": [0.25, None, 0.5]}
+    assert summarize(np.array([np.nan])) == dict.fromkeys(("mean", "median", "std")) | {"per_trajectory": [None]}
+
+
+def test_quantiles_of_what_is_defined():
+    """A frame of norm zero takes no part; where all trajectories rest there is no quantile."""
+    found = quantiles(np.array([[np.nan, np.nan, 1.0], [np.nan, 2.0, 3.0]]))
+    assert found["median"] == [None, 2.0, 2.0]
+
+
+def test_channels_count_alike_and_offsets_flatter_nobody(drawn):
+    """Scores of anomalies and of channels in their deviations, computed from the fields in the data's units.
+
+    One channel is of order 1e5 and one lies about 300; trajectories are pooled over time, channels by mean squares.
+    """
+    scales = Scales((0.0, 300.0), (1e5, 0.5))
+    members, u, u_true = (a.astype(np.float64) * scales.field_std + scales.field_mean for a in drawn)
+    frames = score(*drawn, common_unit(scales))
+    frames = in_data_units(frames, common_unit(scales).size)
+    totals = total_scores(frames, 0.0)
+    mean = members.mean(axis=2)
+    squares = {"error": (mean - u) ** 2, "anomaly": (u - scales.field_mean) ** 2}
+    error, anomaly = (values[1].sum(axis=(0, 1)) for values in squares.values())
+    found = {name: values["per_trajectory"][1] for name, values in totals.items()}
+    np.testing.assert_allclose(found["anomaly_nrmse"], np.sqrt(np.mean(error / anomaly)), rtol=1e-4)
+    np.testing.assert_allclose(channel_scores(frames)["anomaly_nrmse"][1], np.sqrt(error / anomaly), rtol=1e-4)
+    crps = scoringrules.crps_ensemble(u, members, m_axis=2, estimator="fair", backend="numpy")
+    np.testing.assert_allclose(found["crps"], crps[1].mean(), rtol=1e-4)
+    np.testing.assert_allclose(found["crps_scaled"], (crps[1] / scales.field_std).mean(), rtol=1e-4)
+    norms = [np.linalg.norm(field[1].reshape(NUM_TIMES, -1), axis=1) for field in (mean - u, u)]
+    np.testing.assert_allclose(found["rel_l2"], np.mean(norms[0] / norms[1]), rtol=1e-4)
+    variance, skill = members.var(axis=2, ddof=1)[1].mean(), squares["error"][1].mean()
+    np.testing.assert_allclose(found["spread_skill"], np.sqrt(40 / 39 * variance / skill), rtol=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1e20, 1e-25])
+def test_units_do_not_matter(drawn, unit):
+    """Scores without a unit are the same, those with one are in it, squares in double precision."""
+    ours, theirs = (
+        total_scores(in_data_units(score(*drawn, found), found.size), 0.0)
+        for found in (common_unit(Scales((0.0, 0.1 * size), (size, size))) for size in (1.0, unit))
+    )
+    assert common_unit(Scales((0.0,), (unit,))).size == unit
+    for name in ("vrmse", "anomaly_nrmse", "crps_scaled", "spread_skill"):
+        assert theirs[name]["median"] == pytest.approx(ours[name]["median"], rel=1e-5)
+    for name in ("crps", "energy_score"):
+        assert theirs[name]["median"] == pytest.approx(ours[name]["median"] * unit, rel=1e-5)
+
+
+def test_a_channel_that_stands_still_has_no_anomaly(drawn):
+    """It is left out of the mean over channels; so is one that was never observed."""
+    members, u, _ = (a.copy() for a in drawn)
+    u[..., 1] = 0
+    frames = score(members, u, None)
+    found = channel_scores(frames)["anomaly_nrmse"]
+    assert np.isfinite(found[:, 0]).all() and np.isnan(found[:, 1]).all()
+    totals = total_scores(frames, 0.0)
+    np.testing.assert_allclose(totals["anomaly_nrmse"]["per_trajectory"], found[:, 0], rtol=1e-6)
+    unseen = jax.vmap(jax.vmap(score_frame, (0, 0, None, None)), (0, 0, None, None))(
+        members, u, None, np.broadcast_to([True, False], GRID)
+    )
+    unseen = in_data_units(unseen, 1.0)
+    assert np.isnan(channel_scores(unseen)["crps_scaled"][:, 1]).all()
+    expected = channel_scores(frames)["crps_scaled"][:, 0]
+    np.testing.assert_allclose(total_scores(unseen, 0.0)["crps_scaled"]["per_trajectory"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e25])
+def test_a_forecast_out_of_range_has_diverged(drawn, bad):
+    """One value of one member suffices: every score of its trajectory is null, and nothing else is."""
+    members, u, u_true = (a.copy() for a in drawn)
+    members[0, 3, 5, 7, 1] = bad
+    frames = in_data_units(score(members, u, u_true), 1.0)
+    np.testing.assert_array_equal(diverged(frames), [True, False, False])
+    np.testing.assert_array_equal(diverged(frames, np.arange(NUM_TIMES) < 3), False)
+    for name, score_ in total_scores(frames, NOISE).items():
+        assert score_["per_trajectory"][0] is None and None not in score_["per_trajectory"][1:], name
+    assert lead_time_scores(frames, np.arange(NUM_TIMES))["coverage_90"][3] is None
 
 
 def test_quantiles():
