@@ -118,5 +118,6 @@ def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
     """
     c = config.inference
     smooth = SmoothPosterior(c.init_length, c.init_noise)
-    posterior = MarkovPosterior(c.init_rate) if c.posterior == "markov" else smooth
+    markov = MarkovPosterior(c.init_rate, 0.5 / model.scales.unit.spacing)
+    posterior = markov if c.posterior == "markov" else smooth
     return WindowElbo(model.standardised, posterior, c.num_nodes, c.num_scored, c.num_quadrature)

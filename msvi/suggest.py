@@ -85,7 +85,10 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
     inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
-        inference = dataclasses.replace(inference, drift_weight=_weight(model, dataset, snapshots))
+        weight = 1.0 if rough else _weight(model, dataset, snapshots)
+        inference = dataclasses.replace(inference, drift_weight=weight)
+    if model.coordinates == "auto":
+        model = dataclasses.replace(model, coordinates="modes" if rough else "cells")
     time_unit = model.time_unit or motion.correlation_time
     if config.inference.posterior == "auto":
         begin = max(motion.diffusion * time_unit, _LEAST_DISPERSION) if rough else _LEAST_DISPERSION
@@ -195,7 +198,7 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
         f"{paths}",
         f"window {i.window} frames, {i.num_nodes} of them encoded, {i.num_scored} scored, {i.num_quadrature} "
         "quadrature points",
-        f"drift weight {i.drift_weight:.3g}: values per independent error of the decoder",
+        f"drift weight {i.drift_weight:.3g}, macroscale coordinates {m.coordinates}",
         f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
         f"{m.encoder_pooling}",
     ]
@@ -205,7 +208,7 @@ def _open(config: Config) -> bool:
     m, i = config.model, config.inference
     numbers = (m.coarsening, m.encoder_pooling, m.time_unit)
     numbers += (i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
-    return 0 in numbers or "auto" in (m.micro_frame, i.posterior) or config.train.random_shift < 0
+    return 0 in numbers or "auto" in (m.micro_frame, m.coordinates, i.posterior) or config.train.random_shift < 0
 
 
 def _windows(inference: InferenceConfig, motion: Motion, rough: bool, frames: int) -> InferenceConfig:

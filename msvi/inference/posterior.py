@@ -124,9 +124,12 @@ class MarkovPosterior:
 
     Attributes:
       init_rate: initial `r`, per unit of time.
+      max_rate: largest `r`. What is forgotten within a frame cannot be told from noise of the observation, and would
+        only make the model stiff.
     """
 
     init_rate: float
+    max_rate: float = float("inf")
 
     def init(self, key: Array, latent_dim: int) -> Params:
         """Fresh rates."""
@@ -141,7 +144,7 @@ class MarkovPosterior:
           t: `(time,)`, between the first and the last node.
           log_q: logarithm of the dispersion `Q`, `(latent_dim,)`.
         """
-        rate = jnp.exp(params["log_rate"])
+        rate = jnp.minimum(jnp.exp(params["log_rate"]), self.max_rate)
         stationary = jnp.exp(log_q) / (2 * rate)
         level = encoded.mean.mean(axis=0)
         at_nodes = _smooth(rate, stationary, jnp.diff(nodes), encoded._replace(mean=encoded.mean - level[None]))

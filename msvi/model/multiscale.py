@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi.errors import InputError, require_at_least, require_positive
-from msvi.model import frame, networks
+from msvi.model import frame, modes, networks
 from msvi.model.condition import NO_CONDITION, Condition, ConditionScale
 from msvi.model.filter import MacroFilter
 from msvi.model.gaps import fill_gaps
@@ -18,6 +18,7 @@ from msvi.scales import Scales
 from msvi.types import Array, Gaussian, Params
 
 FRAMES = ("fixed", "moving")
+COORDINATES = ("cells", "modes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,10 @@ class ModelConfig:
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
         travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (see
         `msvi.model.frame`). `"auto"` leaves it to `msvi.suggest`.
+      coordinates: in which the latent state holds the macroscale state, and in which its dispersion and posterior
+        variance are diagonal: `"cells"`, where the noise of each cell is its own; or `"modes"`, Fourier modes along
+        periodic axes and cosine modes along others, in which a noise is diagonal that is correlated from cell to cell
+        and the same everywhere. `"auto"` leaves it to `msvi.suggest`.
       displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
       position_harmonics: number of Fourier harmonics that tell a cell's place in the moving frame.
       cell_features: numbers that tell the macroscale drift of a coarse cell where it lies and what the microscale means
@@ -65,6 +70,7 @@ class ModelConfig:
     decoder_hidden: tuple[int, ...] = (128, 128)
     encoder_pooling: int = 1
     micro_frame: str = "fixed"
+    coordinates: str = "cells"
     displacement_hidden: tuple[int, ...] = (32, 32)
     position_harmonics: int = 4
     cell_features: int = 0
@@ -84,6 +90,10 @@ class ModelConfig:
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in (*FRAMES, "auto"):
             raise InputError(f"`model.micro_frame` must be one of {FRAMES} or auto, got {self.micro_frame!r}.")
+        if self.coordinates not in (*COORDINATES, "auto"):
+            raise InputError(
+                f"`model.coordinates` must be {', '.join(COORDINATES)} or auto, got {self.coordinates!r}; change it."
+            )
         if not self.cell_hidden:
             raise InputError("`model.cell_hidden` needs at least one width, got none; change it.")
         for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell", "dispersion"):
@@ -169,7 +179,16 @@ class MultiscaleModel:
 
     def split(self, z: Array) -> tuple[Array, Array]:
         """`z` to `zeta` `(*coarse_grid, channel)` and `eta` `(micro_dim,)`."""
-        return z[: self.zeta_dim].reshape(self.zeta_shape), z[self.zeta_dim :]
+        zeta = z[: self.zeta_dim].reshape(self.zeta_shape)
+        if self.config.coordinates == "modes":
+            zeta = modes.to_cells(zeta, self.boundary)
+        return zeta, z[self.zeta_dim :]
+
+    def join(self, zeta: Array, eta: Array) -> Array:
+        """`zeta` `(*coarse_grid, channel)` and `eta` `(micro_dim,)`, or their rates, to `z` or its rate."""
+        if self.config.coordinates == "modes":
+            zeta = modes.to_modes(zeta, self.boundary)
+        return jnp.concatenate([zeta.ravel(), eta])
 
     def init(self, key: Array) -> Params:
         """Fresh parameters; the microscale ones are absent where `micro_dim` is 0."""
@@ -225,12 +244,12 @@ class MultiscaleModel:
         coarse = self.filter.restrict(params["kernel"], u)
         zeta = coarse / self.filter.gain
         if not self.config.micro_dim:
-            return Gaussian(zeta.ravel(), params["posterior_log_var"])
+            return Gaussian(self.join(zeta, jnp.zeros(0)), params["posterior_log_var"])
         residual = networks.pool(u - self.filter.lift(params["kernel"], coarse), self.config.encoder_pooling)
         if self._moves:
             residual = frame.shift(residual, -self._place(params, zeta), self.boundary)
         eta = self._encoder.apply(params["encoder"], residual)
-        return Gaussian(jnp.concatenate([zeta.ravel(), eta]), params["posterior_log_var"])
+        return Gaussian(self.join(zeta, eta), params["posterior_log_var"])
 
     def decode(self, params: Params, z: Array) -> Gaussian:
         """Distribution of the observed field given the latent state.
@@ -271,13 +290,13 @@ class MultiscaleModel:
         zeta, eta = self.split(z)
         everywhere, local = self._features(condition)
         position = self._cell_features(params, zeta, eta, local)
-        rates = [self._macro_drift.apply(params["macro_drift"], zeta, eta, position, everywhere).ravel()]
+        macro, micro = self._macro_drift.apply(params["macro_drift"], zeta, eta, position, everywhere), eta
         if self.config.micro_dim:
             seen = zeta
             if self._moves:
                 seen = frame.centre(zeta, frame.centroid(zeta, self.boundary), self.boundary)
-            rates.append(self._micro_drift.apply(params["micro_drift"], t, seen, eta, _join(everywhere, local)))
-        return jnp.concatenate(rates) * self.config.drift_scale
+            micro = self._micro_drift.apply(params["micro_drift"], t, seen, eta, _join(everywhere, local))
+        return self.join(macro, micro) * self.config.drift_scale
 
     def log_q(self, params: Params, condition: Condition = NO_CONDITION) -> Array:
         """Logarithm of the diagonal of `Q = L Lᵀ`, `(latent_dim,)`; the same for all states."""
