@@ -21,6 +21,7 @@ from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.multiscale import ModelConfig
+from msvi.scales import Scales
 
 LINE = Burgers1D(num_points=40, num_frames=11, t1=0.2, viscosity=5e-3, max_dt=5e-3)
 
@@ -262,7 +263,7 @@ def test_compressed_least_squares_are_the_whole_ones():
 
 def test_a_solution_that_runs_to_infinity_stays_bounded():
     dynamics = sindy._Dynamics(np.array([[0.0, 0.0, 5.0]]), np.array([2.0]), np.array([3.0]))  # x' = 5 x²
-    path = sindy._roll_out(dynamics, np.array([[2.0]]), np.linspace(0, 1, 11), 0.1)
+    path = sindy._roll_out(dynamics, np.array([[2.0]]), np.linspace(0, 1, 11)[None], 0.1)
     assert path.shape == (1, 11, 1)
     assert path.max() == 6.0
 
@@ -279,11 +280,12 @@ def test_the_lowest_validation_error_is_taken():
 def test_errors_in_the_basis_are_those_of_the_fields():
     rng = np.random.default_rng(0)
     u = rng.standard_normal((2, 30, 5, 2, 1)) + 1
-    basis = pod.fit_basis(u[:, ::2])
+    scales = Scales((0.7,), (1.5,))
+    basis = pod.fit_basis(u[:, ::2], scales)
     np.testing.assert_allclose(basis.modes @ basis.modes.T, np.eye(len(basis.modes)), atol=1e-10)
     forecast = rng.standard_normal((2, 30, 3))
     fields = pod.decode(basis, forecast)
-    expected = np.mean([metrics.nrmse(*pair) for pair in zip(fields, u.astype(np.float32), strict=True)])
+    expected = np.mean([np.linalg.norm(f - own) / np.linalg.norm(own - 0.7) for f, own in zip(fields, u, strict=True)])
     np.testing.assert_allclose(pod.mean_nrmse(pod.reduce_split(basis, u), forecast), expected, rtol=1e-5)
     np.testing.assert_allclose(
         base.nrmse(fields[0], u[0]), metrics.nrmse(fields[0], u[0].astype(np.float32)), rtol=1e-5
@@ -294,7 +296,7 @@ def test_errors_in_the_basis_are_those_of_the_fields():
 def test_basis_is_the_same_from_either_covariance():
     u = np.random.default_rng(0).standard_normal((1, 12, 9, 1)) * np.linspace(1, 3, 9)[:, None]
     wide = np.concatenate([u, np.zeros((1, 12, 9, 1))], axis=2)  # more points than snapshots
-    tall, padded = pod.fit_basis(u), pod.fit_basis(wide)
+    tall, padded = (pod.fit_basis(one, Scales((0.0,), (1.0,))) for one in (u, wide))
     agreement = np.abs(np.sum(tall.modes * padded.modes[:9, :9], axis=1))
     np.testing.assert_allclose(agreement, 1, atol=1e-8)
 
@@ -315,12 +317,86 @@ def test_unknown_baselines_and_missing_packages_are_refused(rotating, monkeypatc
     assert len(fit_baseline("persistence", make_config(), rotating).forecast(np.arange(3.0), np.ones((4, 1)))) == 3
 
 
-def test_baselines_need_whole_trajectories():
-    """Gaps and unequal lengths are refused by all of them alike, and a data file by the one that needs an equation."""
-    u = np.ones((2, 11, 40, 1))
-    dataset = make_dataset(u, u, 0.02)
-    for values in ({"mask": np.ones(u.shape, bool)}, {"num_frames": np.array([9, 11])}):
-        with pytest.raises(InputError, match="equal length without gaps"):
-            fit_baseline("mean", make_config(), dataset._replace(train=dataset.train._replace(**values)))
+def test_some_baselines_need_whole_trajectories(rotating):
+    """Gaps and unequal lengths are refused by all but the simplest, a data file by the one that needs an equation."""
+    for values in ({"mask": np.ones(rotating.train.u.shape, bool)}, {"num_frames": np.array([50, 60, 60])}):
+        parts = rotating._replace(train=rotating.train._replace(**values))
+        for name in ("dmd", "sindy", "coarse"):
+            with pytest.raises(InputError, match=f"{name} needs trajectories of equal length without gaps"):
+                fit_baseline(name, make_config(), parts)
     with pytest.raises(InputError, match="coarse needs the equation"):
-        fit_baseline("coarse", make_config("custom", Recorded()), dataset)
+        fit_baseline("coarse", make_config("custom", Recorded()), rotating)
+
+
+def test_mean_of_what_was_observed():
+    """Of two trajectories, one with a frame less and a value that was never observed in either."""
+    u = np.array([[[1.0, 2.0], [3.0, 9.0]], [[8.0, 4.0], [0.0, 0.0]]], np.float32)[..., None]
+    mask = np.array([[[True, False], [True, False]], [[True, False], [True, True]]])[..., None]
+    dataset = make_dataset(u, u, 0.1)
+    train = dataset.train._replace(mask=mask, num_frames=np.array([2, 1]))
+    forecast = fit_baseline("mean", make_config(), dataset._replace(train=train)).forecast(np.arange(3.0), u[0, 0])
+    np.testing.assert_allclose(forecast[..., 0], [[4.0, 4.0]] * 3)
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_units_and_offsets_of_channels_do_not_matter(name, rotating):
+    """The field beside its quarter turn, in any units and about any mean: the same forecast in these units."""
+
+    def both(split):
+        u = np.asarray(split.u, np.float64)
+        return split._replace(u=np.concatenate([u, np.roll(u, 10, axis=2)], axis=-1))
+
+    def change(split):
+        return split._replace(u=(split.u * factor + offset).astype(np.float32))
+
+    factor, offset = np.array([1e20, 1.0]), np.array([0.0, 300.0])
+    plain = Dataset(rotating.coordinates, rotating.boundary, *map(both, rotating[2:5]))
+    changed = Dataset(rotating.coordinates, rotating.boundary, *map(change, plain[2:5]))
+    found = []
+    for dataset, unit in ((plain, (1.0, 0.0)), (changed, (factor, offset))):
+        baseline = fit_baseline(name, make_config(), dataset)
+        u = baseline.forecast(dataset.test.t[0], dataset.test.u[0, 0]).astype(np.float64)
+        found.append((u - unit[1]) / unit[0])
+        assert baseline.settings["chosen"]["val_nrmse"] < 0.1
+    # Single precision keeps five digits of deviations about 300.
+    np.testing.assert_allclose(*found, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_each_validation_trajectory_has_its_own_times(name):
+    """A wave is a linear system, whatever the spacing of the frames at which it is looked for."""
+    x, spacing = np.arange(32) / 32, np.array([0.01, 0.01, 0.01, 0.01, 0.02])
+    t = spacing[:, None] * np.arange(41)
+    phase = np.random.default_rng(0).random((5, 1, 1))
+    u = np.sin(2 * np.pi * (x - t[..., None] + phase))[..., None].astype(np.float32)
+    splits = [Split(t[part], u[part]) for part in (slice(3), slice(3, 5), slice(4, 5))]
+    baseline = fit_baseline(name, make_config(), Dataset((x,), ("periodic",), *splits))
+    assert baseline.settings["chosen"]["val_nrmse"] < 2e-3
+    np.testing.assert_allclose(baseline.forecast(t[4], u[4, 0]), u[4], atol=5e-3)
+
+
+@pytest.mark.parametrize("num_frames", [20, 60])
+def test_dmd_of_one_trajectory(num_frames):
+    """Lags that leave a single pair are left out; a wave is exact all the same."""
+    x, t = np.arange(32) / 32, 0.01 * np.arange(num_frames)
+    u = np.sin(2 * np.pi * (x - t[:, None]))[None, ..., None]
+    dataset = make_dataset(u, u, 0.01)
+    np.testing.assert_allclose(fit_baseline("dmd", make_config(), dataset).forecast(t, u[0, 0]), u[0], atol=1e-4)
+    with pytest.raises(InputError, match="at least two pairs of frames to learn from, got 2 frames in 1 training"):
+        fit_baseline("dmd", make_config(), make_dataset(u[:, :2], u, 0.01))
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_fields_that_do_not_vary_are_refused(name):
+    u = np.ones((2, 60, 32, 1))
+    with pytest.raises(InputError, match="The training fields must vary, got one constant; check the data"):
+        fit_baseline(name, make_config(), make_dataset(u, u, 0.01))
+    steady = u * np.sin(np.arange(32))[:, None]
+    with pytest.raises(InputError, match="must change in time, got the same frame throughout"):
+        fit_baseline(name, make_config(), make_dataset(steady, steady, 0.01))
+
+
+def test_errors_leave_out_frames_at_rest():
+    u = np.array([[0.0, 0.0], [3.0, 4.0]])[..., None]
+    assert base.nrmse(u + [[[1.0], [0.0]]], u) == pytest.approx(0.2)
+    assert np.isnan(base.nrmse(u, 0 * u))

@@ -45,6 +45,8 @@ def select(
 def nrmse(estimate: np.ndarray, reference: np.ndarray) -> float:
     """`sqrt(mean_t ||estimate - reference||² / ||reference||²)` in float64, as `msvi.metrics.nrmse`.
 
+    Times at which the reference is zero are left out; NaN if there are no others.
+
     Args:
       estimate, reference: `(time, *grid, channel)`.
     """
@@ -52,7 +54,9 @@ def nrmse(estimate: np.ndarray, reference: np.ndarray) -> float:
     reference = np.asarray(reference, np.float64).reshape(shape)
     with np.errstate(all="ignore"):  # of a forecast that diverged
         error = ((np.asarray(estimate, np.float64).reshape(shape) - reference) ** 2).sum(axis=1)
-    return float(np.sqrt(np.mean(error / (reference**2).sum(axis=1))))
+    energy = (reference**2).sum(axis=1)
+    known = energy > 0
+    return float(np.sqrt(np.mean(error[known] / energy[known]))) if known.any() else np.nan
 
 
 def frame_spacing(t: np.ndarray) -> float:
@@ -65,7 +69,7 @@ def frame_spacing(t: np.ndarray) -> float:
       InputError: it is not the same everywhere.
     """
     steps = np.diff(np.asarray(t, np.float64), axis=1)
-    if not np.allclose(steps, steps.mean(), rtol=1e-3):
+    if not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0):
         raise InputError(
             f"This baseline needs equally spaced frames, got steps from {steps.min():.6g} to {steps.max():.6g}; "
             "interpolate the trajectories to equal steps."
@@ -74,14 +78,17 @@ def frame_spacing(t: np.ndarray) -> float:
 
 
 def frame_numbers(t: np.ndarray, spacing: float) -> np.ndarray:
-    """Number of each frame, counted from `t[0]` in steps of `spacing`, `(time,)`.
+    """Number of each frame, counted from the first in steps of `spacing`, of the shape of `t`.
+
+    Args:
+      t: frame times, `(time,)` or `(trajectory, time)`.
 
     Raises:
       InputError: a time that lies between two frames.
     """
-    exact = (np.asarray(t, np.float64) - t[0]) / spacing
+    exact = (np.asarray(t, np.float64) - t[..., :1]) / spacing
     numbers = np.round(exact).astype(int)
-    # Times of float32 are off by some 1e-6 of the time since t = 0.
+    # Files may keep times in single precision.
     if np.abs(exact - numbers).max() > 0.05:
         raise InputError(
             f"`t` must be spaced by whole multiples of {spacing:.6g}, as the training frames are, got steps from "

@@ -9,6 +9,8 @@ from msvi.baselines import pod
 from msvi.baselines.base import Baseline, frame_numbers, frame_spacing, select
 from msvi.config import Config
 from msvi.data.split import Dataset
+from msvi.errors import InputError
+from msvi.suggest import field_scales
 
 _RANKS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 100)
 _LAGS = (1, 5, 20, 50)
@@ -35,21 +37,26 @@ def fit_dmd(config: Config, dataset: Dataset) -> Baseline:
     whether a training trajectory much longer than the forecasts is used whole or from its middle on.
 
     Raises:
-      InputError: frames that are not equally spaced.
+      InputError: frames that are not equally spaced, too few of them, or fields that do not change.
     """
-    spacing = frame_spacing(dataset.train.t)
+    spacing, scales = frame_spacing(dataset.train.t), field_scales(dataset.train)
     val = pod.val_frames(dataset.val, config.forecast.stride, _MAX_VAL_FRAMES)
-    numbers = frame_numbers(val.t[0], spacing)
+    numbers = frame_numbers(val.t, spacing)
     fitted = {}
     for first in pod.training_parts(dataset):
-        basis = pod.fit_basis(dataset.train.u[:, first:])
+        basis = pod.fit_basis(dataset.train.u[:, first:], scales)
         fitted[first] = basis, pod.reduce_split(basis, dataset.train.u[:, first:]), pod.reduce_split(basis, val.u)
     candidates = [
         {"first_frame": first, "rank": rank, "lag": lag}
         for first, (basis, train, _) in fitted.items()
         for rank in _at_most(_RANKS, len(basis.modes))
-        for lag in _at_most(_LAGS, train.coefficients.shape[1] - 1)
+        for lag in _at_most(_LAGS, _longest_lag(*train.coefficients.shape[:2]))
     ]
+    if not candidates:
+        raise InputError(
+            f"`dmd` needs at least two pairs of frames to learn from, got {dataset.train.u.shape[1]} frames in "
+            f"{len(dataset.train.u)} training trajectories; store more frames."
+        )
 
     def fit(candidate):
         rank, lag = candidate["rank"], candidate["lag"]
@@ -65,14 +72,19 @@ def fit_dmd(config: Config, dataset: Dataset) -> Baseline:
 
     def forecast(t, u0):
         start = pod.encode(basis, u0)[: chosen["rank"]]
-        return pod.decode(basis, _roll_out(linear_map, start[None], frame_numbers(t, spacing))[0])
+        return pod.decode(basis, _roll_out(linear_map, start[None], frame_numbers(t, spacing)[None])[0])
 
     return Baseline(forecast, settings)
 
 
 def _at_most(values: tuple[int, ...], bound: int) -> list[int]:
-    """Those of the values up to the bound, and the bound itself where it cuts some off."""
-    return sorted({min(value, bound) for value in values})
+    """Those of the values up to the bound, and the bound itself where it cuts some off; none below 1."""
+    return sorted({min(value, bound) for value in values} - {0})
+
+
+def _longest_lag(num_trajectories: int, num_frames: int) -> int:
+    """The longest lag that leaves two pairs of frames; 0 if there is none."""
+    return max(num_frames - (1 if num_trajectories > 1 else 2), 0)
 
 
 def _fit_map(coefficients: np.ndarray, lag: int) -> _LinearMap:
@@ -92,10 +104,14 @@ def _fit_map(coefficients: np.ndarray, lag: int) -> _LinearMap:
 
 
 def _roll_out(linear_map: _LinearMap, start: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Coefficients `(trajectory, time, mode)` from the first ones, `(trajectory, mode)`, at the frame numbers."""
+    """Coefficients `(trajectory, time, mode)` from the first ones, `(trajectory, mode)`.
+
+    Args:
+      numbers: of the frames, `(trajectory, time)`.
+    """
     m = linear_map
     states = np.concatenate([start, np.full_like(start[:, :1], m.unit)], axis=-1)
     amplitudes = states @ np.linalg.pinv(m.modes).T
     with np.errstate(all="ignore"):  # what grows without bound loses
-        powers = m.eigenvalues ** (numbers[:, None] / m.lag)
+        powers = m.eigenvalues ** (numbers[..., None] / m.lag)
         return ((amplitudes[:, None] * powers) @ m.modes[:-1].T).real

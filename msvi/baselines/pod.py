@@ -6,6 +6,8 @@ import numpy as np
 import scipy.linalg
 
 from msvi.data.split import Dataset, Split
+from msvi.errors import InputError
+from msvi.scales import Scales
 
 _MAX_MODES = 100
 # Numbers of the snapshot matrix in float64, half a gigabyte; every so-many-th frame is left out of a larger one.
@@ -13,12 +15,13 @@ _MAX_SNAPSHOT_SIZE = 2**26
 
 
 class Basis(NamedTuple):
-    """`u ≈ mean + coefficients @ modes`.
+    """`u ≈ mean + coefficients @ modes` of fields in the units of `scales`, in which all channels count alike.
 
     `mean` is `(*grid, channel)`, `modes` is orthonormal, `(mode, point)` with all numbers of a field as points, in
     falling order of energy.
     """
 
+    scales: Scales
     mean: np.ndarray
     modes: np.ndarray
 
@@ -27,7 +30,7 @@ class Reduced(NamedTuple):
     """Trajectories in a basis.
 
     `coefficients` are `(trajectory, time, mode)`; of each frame, `(trajectory, time)`, `rest` is `||u - mean||²` and
-    `energy` is `||u||²`.
+    `energy` is `||u||²`; `u` is the standardised field.
     """
 
     coefficients: np.ndarray
@@ -35,7 +38,7 @@ class Reduced(NamedTuple):
     energy: np.ndarray
 
 
-def fit_basis(u: np.ndarray) -> Basis:
+def fit_basis(u: np.ndarray, scales: Scales) -> Basis:
     """Leading modes of the deviations from the mean, of all trajectories in common.
 
     By the smaller of the two covariances, over points or over snapshots (L. Sirovich, "Turbulence and the dynamics of
@@ -43,25 +46,32 @@ def fit_basis(u: np.ndarray) -> Basis:
 
     Args:
       u: `(trajectory, time, *grid, channel)`.
+      scales: of its channels.
+
+    Raises:
+      InputError: fields that never change.
     """
     points = int(np.prod(u.shape[2:]))
     step = -(-u.shape[0] * u.shape[1] * points // _MAX_SNAPSHOT_SIZE)
-    snapshots = np.concatenate([np.asarray(one[::step], np.float64).reshape(-1, points) for one in u])
+    standardised = (scales.standardise(np.asarray(one[::step], np.float64)) for one in u)
+    snapshots = np.concatenate([one.reshape(-1, points) for one in standardised])
     mean = snapshots.mean(axis=0)
     snapshots -= mean
     few = len(snapshots) < points
     covariance = snapshots @ snapshots.T if few else snapshots.T @ snapshots
     n = len(covariance)
     energies, vectors = scipy.linalg.eigh(covariance, subset_by_index=[max(n - _MAX_MODES, 0), n - 1])
+    if not energies[-1] > 1e-24 * snapshots.size:
+        raise InputError("The training fields must change in time, got the same frame throughout; check the data.")
     # Below round-off of the largest the covariance knows no directions.
     vectors = vectors[:, energies > 1e-13 * n * energies[-1]][:, ::-1].T
     modes = vectors @ snapshots if few else vectors
-    return Basis(mean.reshape(u.shape[2:]), modes / np.linalg.norm(modes, axis=1, keepdims=True))
+    return Basis(scales, mean.reshape(u.shape[2:]), modes / np.linalg.norm(modes, axis=1, keepdims=True))
 
 
 def encode(basis: Basis, u: np.ndarray) -> np.ndarray:
     """Coefficients `(..., mode)` of fields `(..., *grid, channel)`."""
-    rest = u - basis.mean
+    rest = basis.scales.standardise(np.asarray(u, np.float64)) - basis.mean
     return rest.reshape(*rest.shape[: rest.ndim - basis.mean.ndim], -1) @ basis.modes.T
 
 
@@ -70,23 +80,26 @@ def decode(basis: Basis, coefficients: np.ndarray) -> np.ndarray:
     modes = basis.modes[: coefficients.shape[-1]].astype(np.float32)
     with np.errstate(all="ignore"):  # what has diverged becomes infinite
         rest = coefficients.astype(np.float32) @ modes
-        return rest.reshape(*rest.shape[:-1], *basis.mean.shape) + basis.mean.astype(np.float32)
+        rest = rest.reshape(*rest.shape[:-1], *basis.mean.shape)
+        return basis.scales.restore(rest + basis.mean.astype(np.float32))
 
 
 def reduce_split(basis: Basis, u: np.ndarray) -> Reduced:
     """Trajectories `(trajectory, time, *grid, channel)` in the basis, one at a time: they may be large."""
     coefficients, rest, energy = [], [], []
     for one in u:
-        one = np.asarray(one, np.float64)
-        axes = tuple(range(1, one.ndim))
         coefficients.append(encode(basis, one))
+        one = basis.scales.standardise(np.asarray(one, np.float64))
+        axes = tuple(range(1, one.ndim))
         energy.append((one**2).sum(axis=axes))
         rest.append(((one - basis.mean) ** 2).sum(axis=axes))
     return Reduced(np.stack(coefficients), np.stack(rest), np.stack(energy))
 
 
 def mean_nrmse(reduced: Reduced, forecast: np.ndarray) -> float:
-    """NRMSE of fields whose coefficients are `forecast`, as a mean over the trajectories; no field is built.
+    """`sqrt(sum_t ||forecast - u||² / sum_t ||u||²)` of standardised fields, as a mean over the trajectories.
+
+    No offset or unit of a channel matters to it, nor frames at rest. `forecast` are coefficients; no field is built.
 
     The modes being orthonormal, `||u - mean - forecast @ modes||² = ||u - mean||² - 2 a · forecast + ||forecast||²`
     with the coefficients `a` of `u`.
@@ -97,7 +110,9 @@ def mean_nrmse(reduced: Reduced, forecast: np.ndarray) -> float:
     known = reduced.coefficients[..., : forecast.shape[-1]]
     with np.errstate(all="ignore"):  # of a forecast that diverged
         error = reduced.rest + (forecast * (forecast - 2 * known)).sum(axis=-1)
-        return float(np.sqrt((np.maximum(error, 0) / reduced.energy).mean(axis=1)).mean())
+        energy = reduced.energy.sum(axis=1)
+        varied = energy > 0
+        return float(np.sqrt(np.maximum(error, 0).sum(axis=1)[varied] / energy[varied]).mean()) if varied.any() else 0.0
 
 
 def training_parts(dataset: Dataset) -> list[int]:

@@ -11,6 +11,7 @@ from msvi.baselines.base import Baseline, frame_spacing, select
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
+from msvi.suggest import field_scales
 
 _RANKS = (3, 5, 8, 12, 16, 20)
 _WINDOWS = (7, 21)  # frames of the smoothing filter
@@ -38,12 +39,14 @@ def fit_sindy(config: Config, dataset: Dataset) -> Baseline:
     on the validation trajectories: rank, width of the filter, threshold, ridge penalty, and whether a training
     trajectory much longer than the forecasts is used whole or from its middle on.
 
+    Time is counted in lengths of the longest validation trajectory, so that the threshold means the same in any unit.
+
     Raises:
-      InputError: frames that are not equally spaced, or too few to smooth.
+      InputError: frames that are not equally spaced, too few to smooth, or fields that do not change.
     """
-    spacing = frame_spacing(dataset.train.t)
+    scales, unit = field_scales(dataset.train), float(np.ptp(dataset.val.t, axis=1).max()) or 1.0
+    spacing, max_step = frame_spacing(dataset.train.t) / unit, 1 / _MAX_VAL_FRAMES
     val = pod.val_frames(dataset.val, config.forecast.stride, _MAX_VAL_FRAMES)
-    max_step = (dataset.val.t[0, -1] - dataset.val.t[0, 0]) / _MAX_VAL_FRAMES
     windows = [w for w in _WINDOWS if 2 * w <= dataset.train.u.shape[1]]
     if not windows:
         raise InputError(
@@ -52,7 +55,7 @@ def fit_sindy(config: Config, dataset: Dataset) -> Baseline:
         )
     fitted = {}
     for first in pod.training_parts(dataset):
-        basis = pod.fit_basis(dataset.train.u[:, first:])
+        basis = pod.fit_basis(dataset.train.u[:, first:], scales)
         fitted[first] = basis, pod.reduce_split(basis, dataset.train.u[:, first:]), pod.reduce_split(basis, val.u)
     problems = {
         (first, rank, window): _least_squares(train.coefficients[..., :rank], window, spacing)
@@ -77,7 +80,7 @@ def fit_sindy(config: Config, dataset: Dataset) -> Baseline:
     def error(candidate):
         reduced = fitted[candidate["first_frame"]][2]
         start = reduced.coefficients[:, 0, : candidate["rank"]]
-        return pod.mean_nrmse(reduced, _roll_out(fit(candidate), start, val.t[0], max_step))
+        return pod.mean_nrmse(reduced, _roll_out(fit(candidate), start, val.t / unit, max_step))
 
     chosen, settings = select(candidates, error)
     basis, dynamics = fitted[chosen["first_frame"]][0], fit(chosen)
@@ -85,7 +88,7 @@ def fit_sindy(config: Config, dataset: Dataset) -> Baseline:
 
     def forecast(t, u0):
         start = pod.encode(basis, u0)[: chosen["rank"]]
-        return pod.decode(basis, _roll_out(dynamics, start[None], t, max_step)[0])
+        return pod.decode(basis, _roll_out(dynamics, start[None], t[None] / unit, max_step)[0])
 
     return Baseline(forecast, settings)
 
@@ -125,13 +128,13 @@ def _fit_weights(rows: np.ndarray, rates: np.ndarray, threshold: float, ridge: f
 
 
 def _roll_out(dynamics: _Dynamics, start: np.ndarray, t: np.ndarray, max_step: float) -> np.ndarray:
-    """Coefficients `(trajectory, time, mode)` at the times `t`, from the first ones, `(trajectory, mode)`."""
+    """Coefficients `(trajectory, time, mode)` at the times `t` `(trajectory, time)`, from the first ones."""
     weights, bound = dynamics.weights.T, dynamics.bound
     x = start / dynamics.scale
     path = [x]
-    for gap in np.diff(np.asarray(t, np.float64)):
-        steps = int(np.ceil(gap / max_step * (1 - 1e-3)))
-        h = gap / steps
+    for gaps in np.diff(np.asarray(t, np.float64), axis=1).T:
+        steps = int(np.ceil(gaps.max() / max_step * (1 - 1e-3)))
+        h = gaps[:, None] / steps
         for _ in range(steps):
             k1 = features(x) @ weights
             k2 = features(x + h / 2 * k1) @ weights
