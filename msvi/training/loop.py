@@ -23,7 +23,7 @@ from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_st
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib
-from msvi.suggest import resolve
+from msvi.suggest import describe, resolve
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
 from msvi.training.warm_start import warm_start
@@ -81,6 +81,8 @@ def train(config: Config, workdir: str) -> TrainState:
                 else:
                     held.enter_context(run.lock())
                     run.start(given, int(state.step))
+                    if config != given:
+                        print("\n  ".join(["from the training trajectories:", *describe(given, dataset)]))
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:
