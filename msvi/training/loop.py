@@ -25,8 +25,10 @@ from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib
 from msvi.suggest import describe, resolve
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
+from msvi.training.signs import find_signs
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
 from msvi.training.warm_start import warm_start
+from msvi.training.watchdog import watching
 from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 
 
@@ -106,6 +108,8 @@ def _optimize(
     validate = make_validation(model, dataset, config)
     start, step, began, first = int(state.step), int(state.step), time.monotonic(), is_first_process()
     shown: dict[str, str] = {}
+    history = run.read_history() if first else []
+    said = _signs(config, history)
     with contextlib.ExitStack() as opened:
         with stop_together():
             trajectories = build_trajectories(model, dataset.train, mesh)
@@ -115,6 +119,7 @@ def _optimize(
                 add_event = opened.enter_context(run.event_file(start))
                 bar = tqdm.tqdm(total=config.train.steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
                 opened.enter_context(bar)
+        watch = opened.enter_context(watching(start))
         while step < config.train.steps:
             stop = min(_next_multiple(step, every) for every in (config.train.log_every, config.train.eval_every))
             count = min(stop, config.train.steps) - step
@@ -126,11 +131,13 @@ def _optimize(
                 one = on_one_device(state, mesh)
                 if validated:
                     entry |= validate(one)
+                watch.ended(step)
                 if not first:
                     continue
                 # Before the checkpoints: what is later than the one gone on from is dropped, what is missing stays
                 # missing.
                 run.append_history(entry)
+                history.append(entry)
                 add_event(entry)
                 if validated:
                     elapsed = time.monotonic() - began
@@ -143,11 +150,24 @@ def _optimize(
                     run.latest.save(one, record)
                     left = elapsed / (step - start) * (config.train.steps - step)
                     bar.write(_progress_line(entry, best, config.train.steps, left), file=sys.stdout)
+                    found = _signs(config, history)
+                    for name, text in found.items():
+                        if name not in said:
+                            bar.write(f"warning: {text}", file=sys.stdout)
+                    said |= found
                     sys.stdout.flush()
                 bar.update(count)
                 shown |= {name: _text(value, ".3g") for name, value in entry.items() if name not in ("step", "loss")}
                 bar.set_postfix(shown)
+    for text in _signs(config, history).values():
+        print(f"warning, at the end: {text}")
     return state
+
+
+def _signs(config: Config, history: list[dict]) -> dict[str, str]:
+    """Text by name of what the history up to its last validation shows to be wrong."""
+    warmup_steps = 0 if config.train.warm_start else config.inference.drift_warmup_steps
+    return {sign.name: sign.text for sign in find_signs(history, warmup_steps)}
 
 
 def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) -> Callable[[TrainState], dict]:
