@@ -31,6 +31,13 @@ def write(path, **changes):
     np.savez(path, **{name: values for name, values in (held | changes).items() if values is not None})
 
 
+def wave(trajectories, frames, points, channels=1):
+    """Travelling round a periodic axis."""
+    t, x = np.arange(frames) / frames, np.arange(points) / points
+    phase = np.random.default_rng(0).random((trajectories, 1, 1, channels))
+    return np.sin(2 * np.pi * (x[:, None] - t[:, None, None] + phase))
+
+
 def run(capsys, *arguments):
     status = main(["inspect", *arguments])
     printed = capsys.readouterr()
@@ -45,7 +52,7 @@ def test_usable_file(path, capsys, tmp_path):
     status, out, err = run(capsys, path)
     assert (status, err) == (0, "") and os.listdir(tmp_path) == before
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert lines == [
+    assert lines[: lines.index("a training would take") + 1] == [
         f"{path}: NumPy archive",
         "arrays",
         "u (10, 6, 12, 8, 2) float32 -3 to 4, 288 not finite",
@@ -68,14 +75,17 @@ def test_usable_file(path, capsys, tmp_path):
         "train: 8 trajectories of 5 to 6 frames",
         "val: 1 trajectory of 6 frames",
         "test: 1 trajectory of 6 frames",
-        "coarsening: not said; choose --config.model.coarsening=2",
+        "coarsening: not said; may be set, --config.model.coarsening=2",
         "nothing is wrong",
+        "warnings",
+        "Windows have 32 frames or more where there are so many, and here 5; store more frames.",
+        "a training would take",
     ]
 
 
 def test_flags(path, capsys):
     """They fill, override and choose as in a training."""
-    write(path, mask=None, u=np.zeros((10, 6, 12, 8, 1)), coarsening=4, boundary=None)
+    write(path, mask=None, u=np.random.default_rng(1).random((10, 6, 12, 8, 1)), coarsening=2, boundary=None)
     flags = ("--boundary=edge,edge", "--num_train=3", "--num_val=2", "--num_test=1", "--seed=5")
     status, out, _ = run(capsys, path, *flags)
     assert status == 0
@@ -85,14 +95,16 @@ def test_flags(path, capsys):
         "spacing 0.5 to 0.5, even",
         "train: 3 trajectories of 6 frames",
         "val: 2 trajectories",
-        "coarsening: 4, as the file says",
+        "coarsening: 2, as the file says",
     ):
         assert part in out
 
 
 def test_every_problem_is_listed(path, capsys):
     """Facts that are missing, arrays that do not fit, values, too few trajectories, a coarsening that cannot be."""
-    write(path, boundary=None, mask=None, mu=np.zeros(10), coarsening=5)
+    u = np.zeros((10, 6, 12, 8, 2))
+    u[0, 3] = np.inf
+    write(path, boundary=None, mask=None, mu=np.zeros(10), coarsening=5, u=u, split=np.arange(10) % 3)
     status, out, err = run(capsys, path)
     problems = out.partition("wrong\n")[2].splitlines()
     assert (status, err) == (2, "")
@@ -101,8 +113,8 @@ def test_every_problem_is_listed(path, capsys):
         (
             "holds `mu` of the shape (10,), expected (10, parameter)",
             "does not say the boundary of its 2 axes; give --config.data.boundary=periodic,edge",
+            "has the grid (12, 8), which the coarsening 5 does not divide; give --config.model.coarsening=N, a divisor",
             "holds 192 values of `u` that are not finite in single precision in trajectory ",
-            "has the `coarsening` 5, expected a divisor of 4 for its grid (12, 8)",
         ),
         strict=True,
     ):
@@ -115,17 +127,28 @@ def test_every_problem_is_listed(path, capsys):
 
 def test_the_same_problem_in_many_trajectories(path, capsys):
     """Told once, with their number."""
+    write(path, u=np.full((10, 6, 12, 8, 2), np.inf), mask=None)
+    status, out, _ = run(capsys, path)
+    assert status == 2 and out.count("not finite in single") == 1 and "take a larger unit (the same in 9 others)" in out
     write(path, u=np.full((10, 6, 12, 8, 2), np.nan), mask=None)
     status, out, _ = run(capsys, path)
-    assert status == 2 and out.count("not finite in single") == 1 and "np.isfinite(u) (the same in 9 others)" in out
+    assert status == 2 and "it has 0 observed frames in what is used of trajectory 0, expected at least 2" in out
+    assert "add frames (the same in 9 others)" in out
 
 
 def test_trajectory_cut_by_time(path, capsys):
     """Said, so that nobody takes the pieces for trajectories."""
-    np.savez(path, u=np.zeros((1, 40, 7, 1)), t=np.arange(40.0))
+    np.savez(path, u=wave(1, 40, 16), t=np.arange(40.0))
     status, out, _ = run(capsys, path, "--boundary=periodic")
-    assert status == 0 and "every trajectory is cut by time" in out
-    assert "train: 1 trajectory of 32 frames" in out and "no number divides (7,) into 4 cells or more" in out
+    assert status == 0 and "every trajectory is cut by time" in out and "train: 1 trajectory of 32 frames" in out
+
+
+def test_grid_without_divisors(path, capsys):
+    """It has no mesh, as a training says too."""
+    np.savez(path, u=wave(5, 40, 7), t=np.arange(40.0))
+    status, out, _ = run(capsys, path, "--boundary=periodic")
+    assert status == 2 and "no number divides (7,) into 4 cells or more" in out
+    assert "wrong\n  No coarsening divides the grid (7,) into at least 4 cells" in out
 
 
 def test_other_kinds(tmp_path, capsys):
@@ -135,7 +158,7 @@ def test_other_kinds(tmp_path, capsys):
         file["tensor"], file["t-coordinate"] = np.zeros((5, 4, 16)), np.arange(5.0)
     status, out, _ = run(capsys, path)
     assert status == 2 and "HDF5, PDEBench, scalar field" in out and "u        (5, 4, 16, 1)" in out
-    assert "boundary not known" in out and "coarsening: not said; choose --config.model.coarsening=2 or 4" in out
+    assert "boundary not known" in out and "coarsening: not said; may be set, --config.model.coarsening=2 or 4" in out
 
 
 def test_files_that_cannot_be_opened(tmp_path, capsys):

@@ -327,7 +327,17 @@ CHANGES = {
         "trajectory 1",
         "make `mask` false there",
     ),
-    "missing without mask": ({"mask": None}, "values of `u`", "(2, 0, 0, 0); give `mask`", "np.isfinite(u)"),
+    "infinite without mask": (
+        {"mask": None, "u": lambda u: np.where(np.isnan(u), np.inf, u)},
+        "holds 38 values of `u`",
+        "(2, 0, 0, 0); make them NaN where they are missing",
+    ),
+    "beyond single precision": (
+        {"u": lambda u: u.astype(float) * 1e38},
+        "values of `u` that are not finite in single precision",
+        "take a larger unit",
+    ),
+    "below single precision": ({"u": lambda u: u.astype(float) * 1e-41}, "too small for single precision; take a"),
 }
 
 

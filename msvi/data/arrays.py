@@ -1,4 +1,4 @@
-"""Arrays in files, of which nothing is read before it is asked for, and then the frames of one trajectory."""
+"""Arrays in files, of which nothing is read before it is asked for, and then in blocks as they are stored."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,18 +8,23 @@ import numpy as np
 
 from msvi.errors import InputError
 
+# Bytes that are read at once, if what is stored together is no more.
+_BLOCK = 32 * 2**20
+
 
 class StoredArray(NamedTuple):
     """An array `(trajectory, time, ...)` in a file.
 
     Attributes:
       shape, dtype: of all of it.
-      read: from the number of a trajectory and a slice of its frames to their values, `(frame, ...)`.
+      read: from a slice of the trajectories and one of the frames to their values, `(trajectory, frame, ...)`.
+      chunks: trajectories and frames that are stored together, so that reading one of them is reading all.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    read: Callable[[int, slice], np.ndarray]
+    read: Callable[[slice, slice], np.ndarray]
+    chunks: tuple[int, int] = (1, 1)
 
 
 @contextlib.contextmanager
@@ -39,16 +44,51 @@ def stored(array: Any, path: str, repeat: int | None = None) -> StoredArray:
     """`array` of the file at `path`, anything that is sliced as NumPy's arrays are.
 
     Args:
-      array: `(trajectory, time, ...)`, or `(time, ...)` with `repeat`.
+      array: `(trajectory, time, ...)`, or `(time, ...)` with `repeat`; xarray's and h5py's tell their chunks.
       path: for errors.
       repeat: trajectories that are all the same.
     """
 
-    def read(trajectory: int, frames: slice) -> np.ndarray:
+    def read(rows: slice, frames: slice) -> np.ndarray:
         with reading(path):
-            return np.asarray(array[trajectory, frames] if repeat is None else array[frames])
+            if repeat is None:
+                return np.asarray(array[rows, frames])
+            values = np.asarray(array[frames])
+            return np.broadcast_to(values, (len(range(repeat)[rows]), *values.shape))
 
-    return StoredArray((() if repeat is None else (repeat,)) + tuple(array.shape), array.dtype, read)
+    chunks = getattr(array, "chunks", None) or getattr(array, "encoding", {}).get("chunksizes") or ()
+    first = () if repeat is None else (1,)
+    rows, frames = (*first, *chunks, 1, 1)[:2] if chunks else (1, 1)
+    return StoredArray((() if repeat is None else (repeat,)) + tuple(array.shape), array.dtype, read, (rows, frames))
+
+
+def blocks(array: StoredArray, rows: np.ndarray | None = None) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """All frames of some trajectories, block by block: which trajectories and frames, and their values.
+
+    A block holds whole chunks, so that nothing is decoded twice, unless a chunk is large. Beside those asked for a
+    block may hold others that lie between them.
+
+    Args:
+      array: at least `(trajectory, time)`.
+      rows: numbers of the trajectories, increasing; all of them if None.
+    """
+    rows = np.arange(array.shape[0]) if rows is None else rows
+    num_rows, num_frames = _block_shape(array)
+    for block in np.unique(rows // num_rows):
+        inside = rows[rows // num_rows == block]
+        where = slice(int(inside[0]), int(inside[-1]) + 1)
+        for start in range(0, array.shape[1], num_frames):
+            frames = slice(start, min(start + num_frames, array.shape[1]))
+            yield where, frames, array.read(where, frames)
+
+
+def _block_shape(array: StoredArray) -> tuple[int, int]:
+    """Trajectories and frames of a block: as many chunks as are small together, and a quarter of one that is large."""
+    rows, frames = (max(1, min(n, size)) for n, size in zip(array.chunks, array.shape, strict=False))
+    frame = max(1, array.dtype.itemsize * int(np.prod(array.shape[2:])))
+    allowed = max(_BLOCK, rows * frames * frame // 4)
+    rows = max(1, min(rows, allowed // (frames * frame)))
+    return rows, frames * max(1, allowed // (rows * frames * frame))
 
 
 def mapped(array: StoredArray, shape: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray]) -> StoredArray:
@@ -63,20 +103,38 @@ def join_channels(arrays: list[StoredArray]) -> StoredArray:
         (*first.shape[:-1], sum(array.shape[-1] for array in arrays)),
         _common_type(arrays),
         lambda *where: np.concatenate([array.read(*where) for array in arrays], axis=-1),
+        tuple(np.max([array.chunks for array in arrays], axis=0).tolist()),
     )
 
 
 def join_trajectories(arrays: list[StoredArray]) -> StoredArray:
     """Trajectories of all `arrays`, one after the other; there are as many frames as in the longest.
 
-    Frames that a shorter one lacks must not be read.
+    Frames that a shorter one lacks are NaN.
     """
-    each = [(array, index) for array in arrays for index in range(array.shape[0])]
-    return StoredArray(
-        (len(each), max(array.shape[1] for array in arrays), *arrays[0].shape[2:]),
-        _common_type(arrays),
-        lambda trajectory, frames: each[trajectory][0].read(each[trajectory][1], frames),
-    )
+    shape = (sum(array.shape[0] for array in arrays), max(array.shape[1] for array in arrays), *arrays[0].shape[2:])
+    starts = np.cumsum([0, *(array.shape[0] for array in arrays)])
+    dtype = _common_type(arrays)
+
+    def read(rows: slice, frames: slice) -> np.ndarray:
+        first, last, _ = rows.indices(shape[0])
+        begin, end, _ = frames.indices(shape[1])
+        parts = []
+        for array, start in zip(arrays, starts, strict=False):
+            some = slice(max(first - start, 0), min(last - start, array.shape[0]))
+            if some.start < some.stop:
+                values = array.read(some, slice(begin, max(begin, min(end, array.shape[1]))))
+                parts.append(_lengthen(values, end - begin))
+        return np.concatenate(parts)
+
+    return StoredArray(shape, dtype, read, arrays[0].chunks)
+
+
+def _lengthen(values: np.ndarray, frames: int) -> np.ndarray:
+    """`(trajectory, frame, ...)` with NaN after its last frame."""
+    missing = frames - values.shape[1]
+    filling = np.full((len(values), missing, *values.shape[2:]), np.nan) if missing else None
+    return values if filling is None else np.concatenate([values, filling.astype(values.dtype)], axis=1)
 
 
 def join_times(times: list[np.ndarray]) -> np.ndarray:

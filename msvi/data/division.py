@@ -8,8 +8,10 @@ from msvi.data.split import SPLITS
 
 # Fewer trajectories than this are cut by time.
 _FEWEST = 3
-# Parts of a trajectory that is cut, and frames that each part needs at least.
-_PART, _LEAST = 0.1, 2
+# Parts of a trajectory that is cut.
+_PART = 0.1
+# Frames that a trajectory, or a part of one, needs.
+LEAST_FRAMES = 2
 
 
 class Piece(NamedTuple):
@@ -36,7 +38,7 @@ def divide(
       seed: of the division at random.
     """
     trajectories = [Piece(i, np.flatnonzero(row)) for i, row in enumerate(observed)]
-    least = 3 * _LEAST if split is None and len(trajectories) < _FEWEST else _LEAST
+    least = 3 * LEAST_FRAMES if cut_by_time(len(trajectories), split) else LEAST_FRAMES
     short = [piece.trajectory for piece in trajectories if len(piece.frames) < least]
     if short:
         return {}, [
@@ -45,7 +47,7 @@ def divide(
         ]
     if split is not None:
         pieces = {name: [trajectories[i] for i in np.flatnonzero(np.array(split) == name)] for name in SPLITS}
-    elif len(trajectories) < _FEWEST:
+    elif cut_by_time(len(trajectories), split):
         pieces = _cut(trajectories)
     else:
         return _draw(trajectories, numbers, seed)
@@ -58,10 +60,15 @@ def divide(
     return {name: pieces[name][: numbers[name] or None] for name in SPLITS}, problems
 
 
+def cut_by_time(number: int, split: list[str] | None) -> bool:
+    """Whether so many trajectories, with a file's own division or None, are each cut."""
+    return split is None and number < _FEWEST
+
+
 def _cut(trajectories: list[Piece]) -> dict[str, list[Piece]]:
     pieces: dict[str, list[Piece]] = {name: [] for name in SPLITS}
     for trajectory, frames in trajectories:
-        part = max(_LEAST, round(_PART * len(frames)))
+        part = max(LEAST_FRAMES, round(_PART * len(frames)))
         for name, some in zip(SPLITS, np.split(frames, [-2 * part, -part]), strict=True):
             pieces[name].append(Piece(trajectory, some))
     return pieces

@@ -6,6 +6,7 @@ Zarr array that is encoded by anything but the compressors and filters below. HD
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import warnings
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
+from xarray.backends.zarr import FillValueCoder
 from xarray.core import indexing
 
 from msvi.data.arrays import reading
@@ -27,6 +29,10 @@ _CODECS = {
     *("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle"),
     *("bytes", "endian", "transpose", "sharding_indexed", "vlen-utf8"),
 }
+# What the library of NetCDF fills arrays with, by type; bytes it does not fill.
+_FILLS = {"f4": 9.969209968386869e36, "f8": 9.969209968386869e36, "i2": -32767, "u2": 65535, "i4": -2147483647}
+# Bytes of an array in the order of columns that are passed through at once.
+_PASS = 2**24
 # Files that describe a Zarr store, version 3 and 2.
 _ZARR = {"zarr.json", ".zgroup"}
 
@@ -69,32 +75,55 @@ def recognise(path: str) -> str:
 def open_variables(path: str, kind: str) -> Iterator[xr.Dataset]:
     """The arrays at the root of a file of this kind with its attributes, read a slice at a time while it is open.
 
-    Packed numbers, fill values and text are decoded as the conventions of NetCDF say; times are left as numbers.
+    Packed numbers, fill values and text are decoded as the conventions of NetCDF say, so what its library fills arrays
+    with is missing. What fills the chunks of a Zarr store is data. Times are left as numbers.
+
+    Args:
+      path: of the file.
+      kind: as `recognise` says, or "NetCDF-4" in place of "HDF5".
 
     Raises:
       InputError: the file is damaged, or holds arrays that could run code when they are read.
     """
-    options = {"decode_times": False, "cache": False}
     with contextlib.ExitStack() as stack:
         with reading(path):
-            if kind == "HDF5":
-                dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access", **options)
-            elif kind == "NetCDF classic":
-                dataset = xr.open_dataset(path, engine="scipy", **options)
+            if kind == "NetCDF classic":
+                dataset = xr.open_dataset(path, engine="scipy", decode_cf=False, cache=False)
             elif kind == "Zarr":
-                dataset = _open_zarr(path, stack, options)
-            else:
+                dataset = _open_zarr(path, stack)
+            elif kind == "NumPy archive":
                 dataset = _named(_open_archive(path, stack), {})
-            stack.enter_context(dataset)
-        yield dataset
+            else:
+                dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access", decode_cf=False, cache=False)
+            stack.callback(dataset.close)
+            if "NetCDF" in kind:
+                _fill(dataset)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", xr.SerializationWarning)  # `missing_value` beside `_FillValue`
+                decoded = xr.decode_cf(dataset, decode_times=False)
+        yield decoded
+
+
+def _fill(dataset: xr.Dataset) -> None:
+    """Lets the attributes say of numbers without a fill value of their own that they have the library's."""
+    for variable in dataset.variables.values():
+        packed = {"scale_factor", "add_offset"} & set(variable.attrs)
+        if "_FillValue" not in variable.attrs and (packed or variable.dtype.kind == "f"):
+            fill = _FILLS.get(variable.dtype.str[1:])
+            variable.attrs |= {} if fill is None else {"_FillValue": variable.dtype.type(fill)}
 
 
 def _named(arrays: dict[str, Any], attributes: dict[str, Any]) -> xr.Dataset:
-    """Arrays without names for their axes."""
+    """Arrays that are sliced when they are read, with names for their axes where they have none."""
     variables = {}
     for name, array in arrays.items():
-        axes = [f"{name}_{axis}" for axis in range(len(array.shape))]
-        variables[name] = xr.Variable(axes, indexing.LazilyIndexedArray(_Lazy(array)))
+        own = dict(getattr(array, "attrs", {}))
+        names = getattr(getattr(array, "metadata", None), "dimension_names", None) or own.pop("_ARRAY_DIMENSIONS", None)
+        axes = [axis or f"{name}_{i}" for i, axis in enumerate(names or [None] * len(array.shape))]
+        if isinstance(own.get("_FillValue"), str):  # as xarray writes numbers
+            own["_FillValue"] = FillValueCoder.decode(own["_FillValue"], array.dtype)
+        encoding = {"chunksizes": getattr(array, "chunks", None)}
+        variables[name] = xr.Variable(axes, indexing.LazilyIndexedArray(_Lazy(array)), own, encoding)
     return xr.Dataset(variables, attrs=attributes)
 
 
@@ -110,7 +139,8 @@ class _Lazy(BackendArray):
         )
 
 
-def _open_zarr(path: str, stack: contextlib.ExitStack, options: dict[str, Any]) -> xr.Dataset:
+def _open_zarr(path: str, stack: contextlib.ExitStack) -> xr.Dataset:
+    """Without xarray's own reader, which takes what fills the chunks of version 2 for a mark of missing data."""
     # Imported here: a run on other data does not need it.
     import zarr
     from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
@@ -128,10 +158,7 @@ def _open_zarr(path: str, stack: contextlib.ExitStack, options: dict[str, Any]) 
         group = zarr.open_group(store, mode="r", use_consolidated=False)
         stack.callback(store.close)
         # One by one: of several damaged arrays that are opened at once, zarr leaves all errors but one unhandled.
-        arrays = {name: group[name] for name in names}
-        if all(_has_dimensions(array) for array in arrays.values()):
-            return xr.open_dataset(store, engine="zarr", consolidated=False, chunks=None, **options)
-    return _named(arrays, dict(group.attrs))
+        return _named({name: group[name] for name in names}, dict(group.attrs))
 
 
 def _zarr_arrays(root: pathlib.Path | zipfile.Path, path: str) -> list[str]:
@@ -167,10 +194,6 @@ def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
             yield from _codecs(entry.get("configuration", {}))
 
 
-def _has_dimensions(array: Any) -> bool:
-    return getattr(array.metadata, "dimension_names", None) is not None or "_ARRAY_DIMENSIONS" in array.attrs
-
-
 def _open_archive(path: str, stack: contextlib.ExitStack) -> dict[str, "_Member"]:
     archive = stack.enter_context(zipfile.ZipFile(path))
     members = {}
@@ -186,27 +209,48 @@ def _open_archive(path: str, stack: contextlib.ExitStack) -> dict[str, "_Member"
 
 
 class _Member:
-    """An array of a NumPy archive, of which only the asked-for part of the first axis is held in memory.
+    """An array of a NumPy archive, of which only a part is held in memory.
 
     What comes before is passed over in a compressed archive, so reading from front to back is one pass. `numpy.load`
     would read all of the array.
+
+    Attributes:
+      chunks: all of an array in the order of columns, which is passed through whatever is asked for; else None.
     """
 
     def __init__(self, file: zipfile.ZipExtFile):
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        self.shape, self._columns_first, self.dtype = header(file)
+        self.shape, columns_first, self.dtype = header(file)
+        self.chunks = self.shape if columns_first and len(self.shape) > 1 else None
         self._file, self._start = file, file.tell()
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> np.ndarray:
-        if not self.shape or self._columns_first:  # in the order of columns no part of the first axis is contiguous
-            values = self._read(0, int(np.prod(self.shape)))
-            return values.reshape(self.shape, order="F" if self._columns_first else "C")[key]
-        rows = np.arange(self.shape[0])[key[0]]
-        first, size = int(np.min(rows, initial=self.shape[0])), int(np.prod(self.shape[1:]))
-        num_rows = int(np.max(rows, initial=first - 1)) + 1 - first
-        block = self._read(first * size, num_rows * size).reshape(num_rows, *self.shape[1:])[rows - first]
-        return block[key[1:] if rows.ndim == 0 else (slice(None), *key[1:])]
+        return self._part(0, self.shape, key)
+
+    def _part(self, start: int, shape: tuple[int, ...], key: tuple[int | slice, ...]) -> np.ndarray:
+        """Part of the array of this shape that begins at number `start`; what lies between rows is read with them."""
+        if not shape:
+            return self._read(start, 1)[0]
+        rows, size = np.arange(shape[0])[key[0]], math.prod(shape[1:])
+        first, last = (int(rows.min()), int(rows.max()) + 1) if rows.size else (0, 0)
+        if self.chunks:
+            block = self._columns(first, last)
+        elif last - first == 1 and len(shape) > 1:
+            block = self._part(start + first * size, shape[1:], key[1:])
+            return block[None] if rows.ndim else block
+        else:
+            block = self._read(start + first * size, (last - first) * size).reshape(last - first, *shape[1:])
+        return block[(slice(None, None, key[0].step) if rows.ndim else 0, *key[1:])]
+
+    def _columns(self, first: int, last: int) -> np.ndarray:
+        """Part of the first axis of an array in the order of columns, in one pass with little else in memory."""
+        rows, columns = self.shape[0], math.prod(self.shape[1:])
+        found, step = np.empty((last - first, columns), self.dtype), max(1, _PASS // (rows * self.dtype.itemsize))
+        for start in range(0, columns, step):
+            stop = min(start + step, columns)
+            found[:, start:stop] = self._read(start * rows, (stop - start) * rows).reshape(-1, rows)[:, first:last].T
+        return found.reshape(last - first, *self.shape[:0:-1]).transpose(0, *range(len(self.shape) - 1, 0, -1))
 
     def _read(self, start: int, count: int) -> np.ndarray:
         self._file.seek(self._start + start * self.dtype.itemsize)

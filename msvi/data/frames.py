@@ -1,133 +1,183 @@
-"""From pieces of trajectories in a file to the arrays of a split, one trajectory held in memory at a time beside it."""
+"""From pieces of trajectories in a file to the arrays of the splits, with little else in memory beside them."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from msvi.data.arrays import StoredArray
-from msvi.data.division import Piece
+from msvi.data.arrays import StoredArray, blocks, mapped
+from msvi.data.division import LEAST_FRAMES, Piece, cut_by_time
 from msvi.data.layout import Layout
-from msvi.data.problems import refuse
 from msvi.data.split import Split
 
-
-class Frames(NamedTuple):
-    """Frames of one trajectory in float32, each `(time, *grid, channel)`; `mask` and `u_true` as in `Split`."""
-
-    u: np.ndarray
-    mask: np.ndarray | None
-    u_true: np.ndarray | None
+# Pieces of each split, by its name.
+Pieces = dict[str, list[Piece]]
 
 
-def observed_frames(layout: Layout) -> np.ndarray:
+class Reading(NamedTuple):
+    """What was read of a file.
+
+    Attributes:
+      splits: by their names; empty if there are problems.
+      missing: part of the values of `u` that are NaN without a `mask`, and so count as not observed.
+      num_missing: how many these are.
+      problems: with the values, each with the array that it is about.
+    """
+
+    splits: dict[str, Split]
+    missing: float
+    num_missing: int
+    problems: list[tuple[str, str]]
+
+
+def observed_frames(layout: Layout, look: bool = False) -> np.ndarray:
     """Which frames have a time and at least one observed value, boolean, `(trajectory, time)`.
 
-    Without any times, all of them count.
+    Without any times, all of them count. Without a mask, fields are looked at only where they are cut by time or with
+    `look`: of others the frames without a number are left out when they are read.
     """
     observed = np.ones(layout.u.shape[:2], bool) if layout.t is None else np.isfinite(layout.times)
-    if layout.mask is not None:
-        for trajectory, row in enumerate(observed):
-            number = int(row.sum())
-            mask = layout.mask.read(trajectory, slice(0, number)).astype(bool)
-            row[:number] = mask.any(axis=tuple(range(1, mask.ndim)))
+    array = layout.mask
+    look = look or cut_by_time(len(observed), layout.split_names)
+    if array is None and look and layout.u.dtype.kind == "f":
+        array = layout.u
+    for rows, frames, values in () if array is None else blocks(array):
+        seen = ~np.isnan(values) if array is layout.u else values.astype(bool)
+        observed[rows, frames] &= seen.any(axis=tuple(range(2, seen.ndim)))
     return observed
 
 
-def read_frames(layout: Layout, piece: Piece) -> tuple[Frames, list[tuple[str, str]]]:
-    """Reads a piece, with `u` set to 0 where it was not observed, and the problems with it.
+def read_splits(layout: Layout, pieces: Pieces) -> Reading:
+    """Reads all splits in one pass over each array; shorter trajectories are filled up in their split.
+
+    Where `u` was not observed it is 0. Frames of which nothing was observed are left out.
 
     Raises:
       InputError: the file is damaged.
     """
-
-    def read(array: StoredArray) -> np.ndarray:
-        first, last = int(piece.frames[0]), int(piece.frames[-1])
-        return array.read(piece.trajectory, slice(first, last + 1))[piece.frames - first]
-
-    u, mask, u_true, problems = _single(read(layout.u)), None, None, []
-    if layout.mask is not None and len(layout.mask.shape) > 2:  # a mask of whole frames is in the piece
-        mask = read(layout.mask).astype(bool)
-        mask = np.broadcast_to(mask.reshape(mask.shape + (1,) * (u.ndim - mask.ndim)), u.shape)
-        u = np.where(mask, u, np.float32(0))
-    missing = "give `mask`, false where values are missing, for example np.isfinite(u)"
-    problems += _infinite("u", u, piece, missing if layout.mask is None else "make `mask` false there")
-    if layout.u_true is not None:
-        u_true = _single(read(layout.u_true))
-        problems += _infinite("u_true", u_true, piece, "correct the truth or leave it out")
-    return Frames(u, mask, u_true), problems
-
-
-def read_forcing(
-    layout: Layout, piece: Piece, times: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
-    """All of the forcing of the trajectory of a piece, its times, and the problems with it.
-
-    After the last time it goes on with its last value.
-
-    Args:
-      layout, piece: as `read_frames`.
-      times: of the forcing of all trajectories, `Layout.forcing_times`.
-
-    Raises:
-      InputError: the file is damaged.
-    """
-    t = times[piece.trajectory]
-    given = np.flatnonzero(np.isfinite(t))
-    forcing = _single(layout.forcing.read(piece.trajectory, slice(0, len(given))))
-    problems = _infinite("forcing", forcing, Piece(piece.trajectory, given), "correct them")
-    filling = ((0, len(t) - len(given)), *((0, 0) for _ in forcing.shape[1:]))
-    return np.pad(forcing, filling, mode="edge"), _continue(t[given], len(t)), problems
+    shape, nothing = layout.u.shape, dict.fromkeys(pieces)
+    u = _read(layout.u, pieces, shape[2:], np.float32)
+    u_true = nothing if layout.u_true is None else _read(layout.u_true, pieces, shape[2:], np.float32)
+    if layout.mask is None:
+        mask = {name: _where_numbers(fields) for name, fields in u.items()}
+    elif len(layout.mask.shape) > 2:
+        mask = _read(_as_fields(layout.mask, shape), pieces, shape[2:], bool)
+    else:  # whole frames, which the pieces leave out
+        mask = nothing
+    seen = [m for m in mask.values() if layout.mask is None and m is not None]
+    num_missing = sum(m.size - np.count_nonzero(m) for m in seen)
+    finished = {name: _finish(layout, pieces[name], u[name], mask[name], u_true[name]) for name in pieces}
+    problems = [problem for _, found in finished.values() for problem in found]
+    forcing, found = _read_forcing(layout, pieces)
+    problems += found
+    splits = {} if problems else {name: split._replace(**forcing[name]) for name, (split, _) in finished.items()}
+    return Reading(splits, num_missing / sum(fields.size for fields in u.values()), num_missing, problems)
 
 
-def read_split(layout: Layout, path: str, pieces: list[Piece]) -> Split:
-    """The pieces as one split; shorter ones are filled up to the length of the longest.
+def _read(array: StoredArray, pieces: Pieces, shape: tuple[int, ...], dtype: type) -> dict[str, np.ndarray]:
+    """Of each split `(piece, frame, *shape)`, from the first to the last frame of each piece and zero after that."""
+    found, wanted = {}, {}
+    for name, some in pieces.items():
+        lengths = [int(piece.frames[-1] - piece.frames[0]) + 1 for piece in some]
+        found[name] = np.zeros((len(some), max(lengths), *shape), dtype)
+        for piece, length, to in zip(some, lengths, found[name], strict=True):
+            wanted.setdefault(piece.trajectory, []).append((int(piece.frames[0]), to[:length]))
+    for rows, frames, values in blocks(array, np.array(sorted(wanted))):
+        for row, one in zip(range(rows.start, rows.stop), values, strict=True):
+            for first, to in wanted.get(row, ()):
+                begin, end = max(first, frames.start), min(first + len(to), frames.stop)
+                if begin < end:
+                    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # found when it was read
+                        to[begin - first : end - first] = one[begin - frames.start : end - frames.start]
+    return found
 
-    Raises:
-      InputError: an observed value, one of the truth or of the forcing is not finite; or the file is damaged.
-    """
-    lengths = np.array([len(piece.frames) for piece in pieces])
-    shape = (len(pieces), lengths.max(), *layout.u.shape[2:])
-    u, mask = np.zeros(shape, np.float32), None if layout.mask is None else np.zeros(shape, bool)
-    u_true = None if layout.u_true is None else np.zeros(shape, np.float32)
-    forcing, times, forcing_times = [], layout.times, layout.forcing_times
-    rows = [piece.trajectory for piece in pieces]
-    origin = layout.origin[rows]
-    for i, (piece, length) in enumerate(zip(pieces, lengths, strict=True)):
-        frames, problems = read_frames(layout, piece)
-        u[i, :length] = frames.u
+
+def _as_fields(mask: StoredArray, shape: tuple[int, ...]) -> StoredArray:
+    """A mask of points as one of values, which repeats it for each channel."""
+    return mask if mask.shape == shape else mapped(mask, (*mask.shape, 1), lambda values: values[..., None])
+
+
+def _where_numbers(u: np.ndarray) -> np.ndarray | None:
+    """Mask of the values that are not NaN, None if none is."""
+    if not any(np.isnan(one).any() for one in u):
+        return None
+    mask = np.empty(u.shape, bool)
+    for one, to in zip(u, mask, strict=True):
+        np.logical_not(np.isnan(one), out=to)
+    return mask
+
+
+def _finish(
+    layout: Layout, pieces: list[Piece], u: np.ndarray, mask: np.ndarray | None, u_true: np.ndarray | None
+) -> tuple[Split | None, list[tuple[str, str]]]:
+    """A split without its forcing, and the problems with it; the arrays are changed in place."""
+    points, kept, problems = tuple(range(1, u.ndim - 1)), [], []
+    mend = {
+        "u": "make `mask` false there" if layout.mask is not None else "make them NaN where they are missing",
+        "u_true": "correct the truth or leave it out",
+    }
+    for i, piece in enumerate(pieces):
+        chosen = piece.frames - piece.frames[0]
         if mask is not None:
-            mask[i, :length] = True if frames.mask is None else frames.mask
-        if u_true is not None:
-            u_true[i, :length] = frames.u_true
-        if layout.forcing is not None:
-            *values, wrong = read_forcing(layout, piece, forcing_times)
-            forcing.append(values)
-            problems += wrong
-        refuse(path, [text for _, text in problems])
-    if mask is not None and np.count_nonzero(mask) == lengths.sum() * np.prod(shape[2:]):
+            np.copyto(u[i], 0, where=~mask[i])
+            chosen = chosen[mask[i].any(axis=points)[chosen]]
+        kept.append(Piece(piece.trajectory, piece.frames[0] + chosen))
+        if len(chosen) < LEAST_FRAMES:
+            text = f"has {len(chosen)} observed frames in what is used of trajectory {piece.trajectory}"
+            problems.append(("frames", f"{text}, expected at least {LEAST_FRAMES}; leave it out, or add frames"))
+        for name, array in (("mask", mask), ("u", u), ("u_true", u_true)):
+            if array is not None:
+                _choose(array[i], chosen)
+                if name != "mask":
+                    problems += _infinite(name, array[i], kept[-1], mend[name])
+    if problems:
+        return None, problems
+    lengths, times, rows = np.array([len(piece.frames) for piece in kept]), layout.times, [p.trajectory for p in kept]
+    longest, origin = int(lengths.max()), layout.origin[rows]
+    if mask is not None and np.count_nonzero(mask) == lengths.sum() * np.prod(u.shape[2:]):
         mask = None
+    u, u_true, mask = (None if array is None else array[:, :longest] for array in (u, u_true, mask))
     return Split(
-        t=np.stack([_continue(times[piece.trajectory, piece.frames], shape[1]) for piece in pieces]),
+        t=np.stack([_continue(times[row, frames], longest) for row, frames in kept]),
         u=u,
         u_true=u_true,
         mask=mask,
-        num_frames=None if (lengths == shape[1]).all() else lengths,
-        mu=None if layout.mu is None else _single(layout.mu[rows]),
-        forcing=np.stack([values for values, _ in forcing]) if forcing else None,
-        forcing_t=np.stack([t for _, t in forcing]) if forcing else None,
+        num_frames=None if (lengths == longest).all() else lengths,
+        mu=None if layout.mu is None else layout.mu[rows].astype(np.float32),
         origin=origin if origin.any() else None,
-    )
+    ), []
+
+
+def _choose(array: np.ndarray, frames: np.ndarray) -> None:
+    """Moves the chosen frames of `(time, ...)` to its beginning and sets what is after them to 0."""
+    if len(frames) and frames[-1] != len(frames) - 1:
+        array[: len(frames)] = array[frames]
+    array[len(frames) :] = 0
+
+
+def _read_forcing(layout: Layout, pieces: Pieces) -> tuple[dict[str, dict[str, np.ndarray]], list[tuple[str, str]]]:
+    """All of the forcing of each piece's trajectory and its times, by the names in `Split`, and the problems with it.
+
+    After the last time it goes on with its last value.
+    """
+    if layout.forcing is None:
+        return {name: {} for name in pieces}, []
+    times, shape, problems, found = layout.forcing_times, layout.forcing.shape, [], {}
+    given = {name: [Piece(row, np.flatnonzero(np.isfinite(times[row]))) for row, _ in pieces[name]] for name in pieces}
+    for name, forcing in _read(layout.forcing, given, shape[2:], np.float32).items():
+        for to, piece in zip(forcing, given[name], strict=True):
+            problems += _infinite("forcing", to[: len(piece.frames)], piece, "correct them")
+            to[len(piece.frames) :] = to[len(piece.frames) - 1]
+        filling = ((0, 0), (0, shape[1] - forcing.shape[1]), *((0, 0) for _ in shape[2:]))
+        found[name] = {
+            "forcing": np.pad(forcing, filling, mode="edge") if forcing.shape[1] < shape[1] else forcing,
+            "forcing_t": np.stack([_continue(times[row, frames], shape[1]) for row, frames in given[name]]),
+        }
+    return found, problems
 
 
 def _continue(t: np.ndarray, length: int) -> np.ndarray:
     """Times `t` followed by as many as are missing, with the last spacing between them."""
-    t = t.astype(np.float64)
     return np.concatenate([t, t[-1] + (t[-1] - t[-2]) * np.arange(1, length - len(t) + 1)])
-
-
-def _single(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite afterwards is found there
-        return values.astype(np.float32)
 
 
 def _infinite(name: str, values: np.ndarray, piece: Piece, mend: str) -> list[tuple[str, str]]:
@@ -138,6 +188,7 @@ def _infinite(name: str, values: np.ndarray, piece: Piece, mend: str) -> list[tu
     frame, *where = np.argwhere(bad)[0].tolist()
     text = (
         f"holds {int(bad.sum())} values of `{name}` that are not finite in single precision in trajectory "
-        f"{piece.trajectory}, the first at (time, ...) = {(int(piece.frames[frame]), *where)}; {mend}"
+        f"{piece.trajectory}, the first at (time, ...) = {(int(piece.frames[frame]), *where)}; {mend}, or take a "
+        "larger unit"
     )
     return [(name, text)]

@@ -1,19 +1,48 @@
-"""What a data file holds, what would be used of it and what is wrong with it, as text."""
+"""What a data file holds, what would be used of it, what is wrong with it and what would do badly, as text."""
 
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from msvi.data.arrays import StoredArray
-from msvi.data.division import Piece
-from msvi.data.frames import observed_frames, read_forcing, read_frames
+from msvi import suggest
+from msvi.build import build_model
+from msvi.config import Config
+from msvi.data.arrays import StoredArray, blocks
+from msvi.data.dataset import DataConfig
+from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
 from msvi.data.layout import AXES, Layout, texts
-from msvi.data.recorded import coordinates, last_size, open_layout, plan
+from msvi.data.problems import gather
+from msvi.data.recorded import (
+    Recorded,
+    assemble,
+    coordinates,
+    find_setting_problems,
+    last_size,
+    missing_text,
+    open_layout,
+    plan,
+    record,
+)
 from msvi.data.split import SPLITS
+from msvi.data.values import find_value_problems, find_warnings
+from msvi.errors import InputError
+from msvi.inference.elbo import InferenceConfig
+from msvi.model.multiscale import ModelConfig
+from msvi.training.state import TrainConfig
 
 # Coarse cells per axis below which a coarsening is not proposed.
 _FEWEST_CELLS = 4
+# All that a data file can decide is left to it.
+_RECIPE = Config(
+    case="custom",
+    data=DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0),
+    model=ModelConfig(coarsening=0, encoder_pooling=0, micro_frame="auto", coordinates="auto"),
+    inference=InferenceConfig(
+        posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
+    ),
+    train=TrainConfig(random_shift=-1),
+)
 
 
 def inspect(
@@ -21,7 +50,7 @@ def inspect(
 ) -> tuple[str, bool]:
     """The text, and whether the file can be used; the arguments are those of `load_recorded`.
 
-    Every value is read, one trajectory at a time.
+    Every value is read, and what would be used is in memory at once, as in a training.
 
     Raises:
       InputError: the file is missing, damaged, of an unknown kind, or holds no fields.
@@ -29,29 +58,35 @@ def inspect(
     with open_layout(path) as (kind, layout):
         layout, pieces, found = plan(layout, boundary, (num_train, num_val, num_test), seed)
         about, problems = {name for name, _ in found}, [text for _, text in found]
-        if not about & {"u", "u_true", "mask", "forcing"}:
-            problems += _problems(layout, [piece for name in pieces for piece in pieces[name]])
+        problems += find_setting_problems(record(kind, layout, pieces, found))
+        values, dataset = Reading({}, 0.0, 0, []), None
+        if not about & {"u", "mask"} and any(pieces.values()):
+            values = read_splits(_readable(layout, about), {name: some for name, some in pieces.items() if some})
+            problems += gather(values.problems)
+            dataset = None if problems else assemble(layout, values)
         lines = [f"{path}: {kind}", "arrays", *_arrays(layout), "frames"]
-        lines += ["  not known"] if about & {"t", "mask"} else _frames(layout)
-        lines += ["axes", *_axes(layout, about), "would be used", *_uses(layout, pieces)]
-    coarsening, problem = ("not known", []) if "coarsening" in about else _coarsening(layout)
-    problems += problem
-    lines += [f"  coarsening: {coarsening}"]
-    lines += ["wrong", *(f"  it {text}" for text in problems)] if problems else ["nothing is wrong"]
-    return "\n".join(lines), not problems
+        lines += ["  not known"] if about & {"t", "mask"} else _frames(layout, values)
+        lines += ["axes", *_axes(layout, about), "would be used", *_uses(pieces, values)]
+    lines += [f"  coarsening: {'not known' if 'coarsening' in about else _coarsening(layout)}"]
+    problems += [] if dataset is None else find_value_problems(dataset)
+    wrong, chosen = [f"it {text}" for text in problems], []
+    if dataset is not None and not wrong:
+        try:
+            build_model(_RECIPE, dataset)
+            chosen = suggest.describe(_RECIPE, dataset)
+        except InputError as error:
+            wrong = [str(error)]
+    warnings = [] if dataset is None else list(find_warnings(dataset))
+    lines += [] if wrong else ["nothing is wrong"]
+    for title, texts_of_it in (("wrong", wrong), ("warnings", warnings), ("a training would take", chosen)):
+        lines += [title, *(f"  {text}" for text in texts_of_it)] if texts_of_it else []
+    return "\n".join(lines), not wrong
 
 
-def _problems(layout: Layout, pieces: list[Piece]) -> list[str]:
-    """What is wrong with the values of what would be used: for each array the first, and how many more there are."""
-    found: dict[str, list[str]] = {}
-    times = layout.forcing_times if layout.forcing is not None and layout.t is not None else None
-    for piece in pieces:
-        problems = read_frames(layout, piece)[1]
-        if times is not None:
-            problems += read_forcing(layout, piece, times)[2]
-        for name, text in problems:
-            found.setdefault(name, []).append(text)
-    return [text + (f" (the same in {len(more)} others)" if more else "") for text, *more in found.values()]
+def _readable(layout: Layout, about: set[str]) -> Layout:
+    """The layout without the arrays that cannot be read as what they should be, and with some times."""
+    layout = layout._replace(**dict.fromkeys(about & {"u_true", "mu", "forcing"}))
+    return layout if layout.t is not None else layout._replace(t=np.arange(layout.u.shape[1]))
 
 
 def _arrays(layout: Layout) -> Iterator[str]:
@@ -69,9 +104,12 @@ def _range(array: StoredArray | np.ndarray) -> str:
     """Least and greatest of the finite values, and how many others there are; of booleans the part that is true."""
     stored = isinstance(array, StoredArray)
     kind, smallest, greatest, total, others = array.dtype.kind, math.inf, -math.inf, 0.0, 0
+    if not stored and kind in "mM":
+        known = array[~np.isnat(array)]
+        return f"{known.min()} to {known.max()}" if known.size else "no date"
     if kind not in "bfiu" or (stored and len(array.shape) < 2):
         return "" if stored else f"{len(set(texts(array)))} different"
-    for values in (array.read(i, slice(None)) for i in range(array.shape[0])) if stored else [array]:
+    for values in (block for *_, block in blocks(array)) if stored else [array]:
         finite = values[np.isfinite(values)]
         others += values.size - finite.size
         total += finite.sum() if kind == "b" else 0
@@ -83,18 +121,20 @@ def _range(array: StoredArray | np.ndarray) -> str:
     return found + (f", {others} not finite" if others else "")
 
 
-def _frames(layout: Layout) -> Iterator[str]:
+def _frames(layout: Layout, values: Reading) -> Iterator[str]:
     """How many there are, their spacing, and what is missing."""
-    observed, (number, frames) = observed_frames(layout), layout.u.shape[:2]
+    observed, (number, frames) = observed_frames(layout, look=values.num_missing > 0), layout.u.shape[:2]
     steps = np.concatenate([np.diff(t[row]) for t, row in zip(layout.times, observed, strict=True)])
     yield f"  {frames} in each of {number} trajectories, {100 * (1 - observed.mean()):.1f} % of them missing"
     if steps.size:
         even = np.ptp(steps) <= 1e-3 * steps.mean()
         yield f"  spacing {steps.min():.4g} to {steps.max():.4g}, {'even' if even else 'irregular'}"
     if layout.mask is not None and len(layout.mask.shape) > 2 and observed.any():
-        seen = sum(layout.mask.read(i, slice(None))[row].astype(bool).sum() for i, row in enumerate(observed))
+        seen = sum(mask[observed[rows, frames]].astype(bool).sum() for rows, frames, mask in blocks(layout.mask))
         points = observed.sum() * math.prod(layout.mask.shape[2:])
         yield f"  {100 * (1 - seen / points):.1f} % of the points missing in the others"
+    if values.num_missing:
+        yield f"  {missing_text(values)}"
 
 
 def _axes(layout: Layout, about: set[str]) -> Iterator[str]:
@@ -113,10 +153,13 @@ def _axes(layout: Layout, about: set[str]) -> Iterator[str]:
         yield f"  forcing: {last_size(layout.forcing)}, {of}"
 
 
-def _uses(layout: Layout, pieces: dict[str, list[Piece]]) -> Iterator[str]:
+def _uses(pieces: Pieces, values: Reading) -> Iterator[str]:
     """Trajectories of each split and how long they are."""
     for name in SPLITS:
-        lengths = {len(piece.frames) for piece in pieces.get(name, [])}
+        known = values.splits.get(name)
+        lengths = (
+            {len(piece.frames) for piece in pieces.get(name, [])} if known is None else set(known.lengths.tolist())
+        )
         if lengths:
             between = f"{min(lengths)} to {max(lengths)}" if len(lengths) > 1 else f"{min(lengths)}"
             number = len(pieces[name])
@@ -128,14 +171,12 @@ def _uses(layout: Layout, pieces: dict[str, list[Piece]]) -> Iterator[str]:
         yield "  every trajectory is cut by time"
 
 
-def _coarsening(layout: Layout) -> tuple[str, list[str]]:
-    """What the file says or leaves to choose, and the problem with it."""
-    divisor = math.gcd(*layout.grid)
+def _coarsening(layout: Layout) -> str:
+    """What the file says or leaves to choose."""
     if layout.coarsening is not None:
-        stated = int(layout.coarsening)
-        text = f"has the `coarsening` {stated}, expected a divisor of {divisor} for its grid {layout.grid}; correct it"
-        return f"{stated}, as the file says", [text] if divisor % stated else []
+        return f"{int(layout.coarsening)}, as the file says"
+    divisor = math.gcd(*layout.grid)
     choices = [s for s in range(2, min(layout.grid) // _FEWEST_CELLS + 1) if divisor % s == 0]
     if not choices:
-        return f"not said, and no number divides {layout.grid} into {_FEWEST_CELLS} cells or more", []
-    return f"not said; choose --config.model.coarsening={' or '.join(map(str, choices))}", []
+        return f"not said, and no number divides {layout.grid} into {_FEWEST_CELLS} cells or more"
+    return f"not said; may be set, --config.model.coarsening={' or '.join(map(str, choices))}"

@@ -26,6 +26,14 @@ def refuse(path: str, problems: list[str]) -> None:
         raise InputError(f"The data file {path} {'; it '.join(problems)}.")
 
 
+def gather(problems: list[tuple[str, str]]) -> list[str]:
+    """Of problems that are found in many trajectories the first about each array, and how many more there are."""
+    found: dict[str, list[str]] = {}
+    for name, text in problems:
+        found.setdefault(name, []).append(text)
+    return [text + (f" (the same in {len(more)} others)" if more else "") for text, *more in found.values()]
+
+
 def find_problems(layout: Layout) -> list[tuple[str, str]]:
     """Everything that can be seen to be wrong before a field is read, each with what it is about."""
     checks = (_types, _shapes, _times, _boundary, _coordinates, _parameters, _split, _coarsening)
@@ -114,9 +122,15 @@ def _even(points: np.ndarray, size: int) -> bool:
 
 
 def _parameters(layout: Layout) -> Iterator[tuple[str, str]]:
-    if layout.mu is not None and layout.mu.dtype.kind in _NUMBERS and not np.isfinite(layout.mu).all():
-        number = int((~np.isfinite(layout.mu)).sum())
-        yield "mu", f"holds {number} of the {layout.mu.size} values of `mu` that are not finite; correct them"
+    if layout.mu is not None and layout.mu.dtype.kind in _NUMBERS:
+        with np.errstate(over="ignore"):
+            number = int((~np.isfinite(layout.mu.astype(np.float32))).sum())
+        if number:
+            yield (
+                "mu",
+                f"holds {number} of the {layout.mu.size} values of `mu` that are not finite in single precision; "
+                "correct them or take a larger unit",
+            )
 
 
 def _split(layout: Layout) -> Iterator[tuple[str, str]]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from msvi.data import pdebench, the_well
 from msvi.data.arrays import StoredArray, reading
-from msvi.data.division import Piece, divide
+from msvi.data.division import divide
 from msvi.data.files import open_variables, recognise
-from msvi.data.frames import observed_frames, read_split
+from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
 from msvi.data.layout import Layout, from_variables
-from msvi.data.problems import find_problems, refuse
+from msvi.data.problems import find_problems, gather, refuse
 from msvi.data.split import SPLITS, Dataset, Split, check_dataset
+from msvi.data.values import find_value_problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,11 @@ def describe(
     """
     with open_layout(path) as (kind, layout):
         layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
+    return record(kind, layout, pieces, problems)
+
+
+def record(kind: str, layout: Layout, pieces: Pieces, problems: list[tuple[str, str]]) -> Recording:
+    """What `describe` tells of a file of this kind and layout, from what `plan` gives."""
     about = {name for name, _ in problems}
     return Recording(
         kind=kind,
@@ -93,10 +99,53 @@ def load_recorded(
     with open_layout(path) as (_, layout):
         layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
         refuse(path, [text for _, text in problems])
-        splits = [read_split(layout, path, pieces[name]) for name in SPLITS]
-        coarsening = None if layout.coarsening is None else int(layout.coarsening)
-        found = Dataset(coordinates(layout), layout.boundary, *splits, coarsening=coarsening, digest=_digest(splits[0]))
-        return check_dataset(found)
+        found = read_splits(layout, pieces)
+        refuse(path, gather(found.problems))
+        dataset = assemble(layout, found)
+        refuse(path, find_value_problems(dataset))
+    if found.num_missing:
+        print(f"{path}: {missing_text(found)}")
+    return check_dataset(dataset)
+
+
+def find_setting_problems(found: Recording, coarsening: int = 0, pooling: int = 0, window: int = 0) -> list[str]:
+    """What in a configuration does not fit a file, as `msvi.data.problems` puts it; 0 is left open and always fits.
+
+    Args:
+      found: what is known of the file.
+      coarsening, pooling, window: `model.coarsening`, `model.encoder_pooling` and `inference.window`.
+    """
+    problems, divisor = [], int(np.gcd.reduce(found.grid))
+    stated = coarsening or found.coarsening or 1
+    if divisor % stated:
+        problems.append(
+            f"has the grid {found.grid}, which the coarsening {stated} does not divide; give "
+            f"--config.model.coarsening=N, a divisor of {divisor}"
+        )
+    if pooling and divisor % pooling:
+        problems.append(
+            f"has the grid {found.grid}, which the pooling {pooling} does not divide; give another "
+            "--config.model.encoder_pooling=N"
+        )
+    shortest = min(found.num_frames.get("train", ()), default=window)
+    if window > shortest:
+        problems.append(
+            f"has trajectories of {shortest} frames to learn from, fewer than the window of {window}; give "
+            f"--config.inference.window=N, at most {shortest}"
+        )
+    return problems
+
+
+def assemble(layout: Layout, found: Reading) -> Dataset:
+    """The data set of what was read without problems."""
+    splits = [found.splits[name] for name in SPLITS]
+    coarsening = None if layout.coarsening is None else int(layout.coarsening)
+    return Dataset(coordinates(layout), layout.boundary, *splits, coarsening=coarsening, digest=_digest(splits[0]))
+
+
+def missing_text(found: Reading) -> str:
+    """How many values were taken as missing."""
+    return f"{found.num_missing} values of u, {100 * found.missing:.2g} %, are NaN and count as not observed"
 
 
 @contextlib.contextmanager
@@ -124,14 +173,14 @@ def _open(path: str, stack: contextlib.ExitStack) -> tuple[str, Layout]:
                 found = importer.read_file(file, path)
                 if found is not None:
                     return f"{kind}, {found[0]}", found[1]
-    dataset = stack.enter_context(open_variables(path, kind))
+    dataset = stack.enter_context(open_variables(path, name))
     with reading(path):
         return name, from_variables(dataset, path)
 
 
 def plan(
     layout: Layout, boundary: tuple[str, ...], numbers: tuple[int, int, int], seed: int
-) -> tuple[Layout, dict[str, list[Piece]], list[tuple[str, str]]]:
+) -> tuple[Layout, Pieces, list[tuple[str, str]]]:
     """The layout with the given boundary, its pieces by split, and every problem that shows before a field is read.
 
     Args:
@@ -161,11 +210,11 @@ def coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
 
 
 def _digest(split: Split) -> str:
-    """CRC-32 of all arrays of a split, as hexadecimal digits."""
+    """CRC-32 of all arrays of a split, as hexadecimal digits; of what was read, so wherever the file lies."""
     checksum = 0
     for array in split:
-        if array is not None:
-            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+        for one in () if array is None else array:
+            checksum = zlib.crc32(np.ascontiguousarray(one), checksum)
     return f"{checksum:08x}"
 
 

@@ -24,8 +24,8 @@ class Split(NamedTuple):
       forcing: what acts on the system from outside, `(trajectory, forcing_time, force)` or, as a field,
         `(trajectory, forcing_time, *grid, force)`; None if nothing does.
       forcing_t: its times, `(trajectory, forcing_time)`, as `t`; a line joins the values between them.
-      origin: when each trajectory started, `(trajectory,)` in float64, which was taken off `t` and `forcing_t`; dates in
-        seconds since 1970. None for zeros.
+      origin: when each trajectory started, `(trajectory,)` in float64, which was taken off `t` and `forcing_t`; a date
+        is in seconds since 1970. None for zeros.
     """
 
     t: np.ndarray

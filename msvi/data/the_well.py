@@ -136,8 +136,9 @@ def _field(array: h5py.Dataset, order: int, shape: tuple[int, ...], path: str) -
         )
 
     def spread(values: np.ndarray) -> np.ndarray:
-        values = values[(slice(None), *(slice(None) if along else None for along in varying))]
-        return np.broadcast_to(values, (len(values), *grid, *components)).reshape(len(values), *grid, -1)
+        values = values[(slice(None), slice(None), *(slice(None) if along else None for along in varying))]
+        first = values.shape[:2]
+        return np.broadcast_to(values, (*first, *grid, *components)).reshape(*first, *grid, -1)
 
     return mapped(found, (*shape, int(np.prod(components))), spread)
 
