@@ -19,6 +19,8 @@ from msvi.types import Params
 _ANIMATION = {"seconds": 5, "fps": 12}
 # Frames of a 2D field that are decoded for pictures and animation.
 _NUM_FRAMES = _ANIMATION["seconds"] * _ANIMATION["fps"]
+# Snapshots of a forecast side by side.
+_NUM_SNAPSHOTS = 5
 
 
 def draw_figures(
@@ -73,16 +75,16 @@ def draw_figures(
     # The last channel: of a velocity the component across the stream, which the mean flow leaves clear.
     mean, std, macro, micro = (field[..., -1] for field in fields)
     truth = truth[shown][..., -1]
-    lead = test.t[0, :length] - test.t[0, 0]
+    lead, snapshots = test.t[0, :length] - test.t[0, 0], min(_NUM_SNAPSHOTS, len(shown))
     files = {}
     if one_axis:
         (x,) = dataset.coordinates
-        files["forecast.png"] = plotting.forecast_1d(lead, x, truth, mean, std, macro, micro)
+        files["forecast.png"] = plotting.forecast_1d(lead, x, truth, mean, std, macro, micro, snapshots)
         files["space_time.png"] = plotting.field_1d(lead, x, truth, mean)
     else:
         label = "uvw"[dataset.num_channels - 1] if dataset.num_channels <= 3 else f"channel {dataset.num_channels}"
         arguments = (lead[shown], *dataset.coordinates[:2], truth, mean, macro, micro, std)
-        files["forecast.png"] = plotting_2d.forecast_2d(*arguments, label=label, mask=dataset.solid)
+        files["forecast.png"] = plotting_2d.forecast_2d(*arguments, snapshots, label=label, mask=dataset.solid)
         files["forecast.gif"] = plotting_2d.animation_2d(*arguments, label=label, mask=dataset.solid, **_ANIMATION)
     # The macroscale cell that is largest at the start, then all microscale latents.
     cell = int(np.argmax(encoded[0, : model.zeta_dim]))

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 
-from msvi.baselines.base import Baseline
+from msvi.baselines.base import Baseline, few_trajectories
 from msvi.baselines.coarse import fit_coarse
 from msvi.baselines.dmd import fit_dmd
 from msvi.baselines.simple import fit_mean, fit_persistence
@@ -12,7 +12,7 @@ from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 
-__all__ = ["BASELINES", "Baseline", "fit_baseline"]
+__all__ = ["BASELINES", "Baseline", "few_trajectories", "fit_baseline"]
 
 BASELINES: dict[str, Callable[[Config, Dataset], Baseline]] = {
     "persistence": fit_persistence,

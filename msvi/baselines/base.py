@@ -5,7 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
+
+# Numbers and frames from which a baseline is fitted in seconds.
+_FEW_NUMBERS, _FEW_FRAMES = 2**24, 20_000
 
 
 class Baseline(NamedTuple):
@@ -40,6 +44,26 @@ def select(
         for candidate, e in zip(candidates, errors, strict=True)
     ]
     return candidates[best], {"chosen": table[best], "candidates": table}
+
+
+def few_trajectories(dataset: Dataset) -> Dataset:
+    """The data set with no more to learn from than a baseline is fitted to in seconds.
+
+    Of many training trajectories some that are spread over all, of one that is too long its end, which is nearest to
+    what is forecast where a single one is cut by time.
+    """
+    train = dataset.train
+    frames = max(2, min(_FEW_FRAMES, _FEW_NUMBERS // int(np.prod(train.u.shape[2:]))))
+    count = max(1, frames // train.u.shape[1])
+    chosen = np.unique(np.linspace(0, len(train.u) - 1, min(count, len(train.u))).round().astype(int))
+    kept = max(train.u.shape[1] - frames, 0)
+    if len(chosen) == len(train.u) and not kept:
+        return dataset
+    # Frames that only fill the arrays stand at the end of a trajectory; then it is its beginning that is kept.
+    part = slice(kept, None) if train.num_frames is None else slice(0, frames)
+    lengths = None if train.num_frames is None else np.minimum(train.num_frames[chosen], frames)
+    mask = None if train.mask is None else train.mask[chosen, part]
+    return dataset._replace(train=Split(train.t[chosen, part], train.u[chosen, part], mask=mask, num_frames=lengths))
 
 
 def nrmse(estimate: np.ndarray, reference: np.ndarray) -> float:

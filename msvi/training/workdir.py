@@ -78,7 +78,9 @@ class Workdir(NamedTuple):
                     f"`workdir` must be new, empty or a run of msvi, but {self.path} holds other files; choose another."
                 )
             return
-        changed = differences(load_json(self.config), config, ignore=_FREE)
+        # Where a data file lies does not matter: what is learned from it is known by its digest (`check_same_data`).
+        free = (*_FREE, "data.path") if config.case == "custom" and self.latest.latest_step() else _FREE
+        changed = differences(load_json(self.config), config, ignore=free)
         if changed:
             raise InputError(
                 f"{self.path} holds a run with another configuration ({'; '.join(changed)}); choose another workdir or "
@@ -171,6 +173,33 @@ class Workdir(NamedTuple):
         return entries
 
 
+def with_data_at(config: Config, place: str | None, path: str) -> Config:
+    """`config` of a run with its data file at another place, or where it was trained if that is None.
+
+    Whether it is the same file `check_same_data` tells.
+
+    Args:
+      path: of the run.
+
+    Raises:
+      InputError: the run has no data file, or there is none at that place.
+    """
+    trained = config.data.path
+    if place is not None and not trained:
+        raise InputError(f"The data of {path} are generated, but `--data` gives the file {place!r}; leave it out.")
+    if place is None and trained and not os.path.exists(trained):
+        seen = "" if os.path.isabs(trained) else f", seen from {os.getcwd()}"
+        raise InputError(
+            f"The run {path} was trained on the data file {trained!r}, which is not there{seen}; give the place where "
+            "it is now, --data=PATH."
+        )
+    if not place:
+        return config
+    if not os.path.exists(place):
+        raise InputError(f"`--data` must be the place of the run's data file, got {place!r}, where there is none.")
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, path=place))
+
+
 def check_same_data(record: dict[str, Any], dataset: Dataset, path: str) -> None:
     """Passes where `dataset` is the one that the checkpoint with this record has learned from.
 
@@ -183,8 +212,8 @@ def check_same_data(record: dict[str, Any], dataset: Dataset, path: str) -> None
     """
     if record.get("data_digest", dataset.digest) != dataset.digest:
         raise InputError(
-            f"The data file {path} has other trajectories to learn from than it had when this run was trained; put "
-            "back the old file, or train in another workdir."
+            f"The data file {path} has other trajectories to learn from than this run was trained on; give the place "
+            "of the file that it was trained on, or train in another workdir."
         )
 
 
