@@ -32,6 +32,7 @@ class ModelConfig:
       n_sigma: half-width of the filter kernel in units of `s`.
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
+      linear_drift: whether a linear map stands beside each of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
       encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
         leaves it to `msvi.suggest`.
@@ -66,6 +67,7 @@ class ModelConfig:
     stencil_radius: int = 2
     macro_hidden: tuple[int, ...] = (64, 64)
     micro_hidden: tuple[int, ...] = (128, 128)
+    linear_drift: bool = False
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)
     encoder_pooling: int = 1
@@ -348,11 +350,12 @@ class MultiscaleModel:
 
     @property
     def _macro_drift(self):
-        return networks.MacroDrift(self.config.macro_hidden, self.config.stencil_radius, self.boundary)
+        c = self.config
+        return networks.MacroDrift(c.macro_hidden, c.stencil_radius, self.boundary, c.linear_drift)
 
     @property
     def _micro_drift(self):
-        return networks.MicroDrift(self.config.micro_hidden, self.config.micro_clock)
+        return networks.MicroDrift(self.config.micro_hidden, self.config.micro_clock, self.config.linear_drift)
 
     @property
     def _encoder(self):

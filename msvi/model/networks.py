@@ -86,11 +86,13 @@ class MacroDrift(nn.Module):
       hidden: hidden widths.
       radius: `r`, cells to each side along every axis.
       boundary: per axis, `"periodic"` or `"edge"`.
+      linear: whether a linear map stands beside the MLP.
     """
 
     hidden: Sequence[int]
     radius: int
     boundary: tuple[str, ...]
+    linear: bool = False
 
     @nn.compact
     def __call__(self, zeta: Array, eta: Array, position: Array | None = None, condition: Array | None = None) -> Array:
@@ -108,7 +110,7 @@ class MacroDrift(nn.Module):
             stencil.append(position)
         everywhere = eta if condition is None else jnp.concatenate([condition, eta])
         everywhere = jnp.broadcast_to(everywhere, (*coarse_grid, everywhere.shape[0]))
-        return MLP(self.hidden, num_channels, out_scale=0.1)(jnp.concatenate([*stencil, everywhere], axis=-1))
+        return _rate(self.hidden, num_channels, self.linear, jnp.concatenate([*stencil, everywhere], axis=-1))
 
 
 class MicroDrift(nn.Module):
@@ -121,14 +123,27 @@ class MicroDrift(nn.Module):
     Attributes:
       hidden: hidden widths.
       clock: whether `sin t` and `cos t` are inputs; an autonomous system needs neither.
+      linear: whether a linear map stands beside the MLP.
     """
 
     hidden: Sequence[int]
     clock: bool
+    linear: bool = False
 
     @nn.compact
     def __call__(self, t: Array, zeta: Array, eta: Array, condition: Array | None = None) -> Array:
         seen = [zeta.ravel(), jnp.array([jnp.sin(t), jnp.cos(t)] if self.clock else [])]
         if condition is not None:
             seen.append(condition)
-        return MLP(self.hidden, eta.shape[0], out_scale=0.1)(jnp.concatenate([*seen, eta]))
+        return _rate(self.hidden, eta.shape[0], self.linear, jnp.concatenate([*seen, eta]))
+
+
+def _rate(hidden: Sequence[int], out: int, linear: bool, x: Array) -> Array:
+    """An MLP of `x` and, if `linear`, a linear map beside it, zero at first: of a linear system all there is to learn.
+
+    For the calls of modules, which then hold both.
+    """
+    rate = MLP(hidden, out, out_scale=0.1)(x)
+    if linear:
+        rate = rate + nn.Dense(out, use_bias=False, kernel_init=nn.initializers.zeros)(x)
+    return rate
