@@ -1,0 +1,175 @@
+"""The Kuramoto–Sivashinsky equation on its chaotic attractor.
+
+    u_t + u u_x + u_xx + u_xxxx = 0  on [0, 22), periodic
+
+The largest Lyapunov exponent there is 0.043 (Edson, Bunder, Mattner & Roberts, "Lyapunov exponents of the
+Kuramoto–Sivashinsky PDE", ANZIAM Journal 61, 2019) to 0.048 (Cvitanović, Davidchack & Siminos, "On the state space
+geometry of the Kuramoto–Sivashinsky flow in a periodic domain", SIAM Journal on Applied Dynamical Systems 9, 2010).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import fft
+
+from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, make_forecast
+from benchmarks.systems.spectral import Stepper, advection, make_stepper, random_field, wavenumbers
+from msvi import metrics
+from msvi.data.split import Dataset
+from msvi.trained import TrainedModel
+
+# Published values of the largest Lyapunov exponent, and what an estimate from a finite time may add to them.
+LYAPUNOV = (0.043, 0.048)
+_ESTIMATE = 0.006
+# Relative L2 error from which on a path counts as lost.
+_LOST = 0.4
+# Modes that carry the power, and times the mean energy that no state of the attractor comes near.
+_MODES, _BLOWN_UP = 7, 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class KuramotoSivashinsky:
+    """The equation and its observation.
+
+    Attributes:
+      num_points, extent: of the line.
+      dt: time between frames.
+      steps: of the solver, per frame.
+      spin_up: time from a random field to the first frame.
+      noise: of the observation, in deviations of the field.
+      long_frames, members: of the long roll-outs, members per test trajectory.
+    """
+
+    sizes: Sizes = Sizes(34, 4, 16, 300)
+    num_points: int = 256
+    extent: float = 22.0
+    dt: float = 0.25
+    steps: int = 4
+    spin_up: float = 200.0
+    noise: float = 0.01
+    long_frames: int = 3000
+    members: int = 2
+    name: str = "kuramoto_sivashinsky"
+    must_beat: bool = False
+
+    def stepper(self, steps: int) -> Stepper:
+        """One of `steps` steps per frame."""
+        k = wavenumbers(self.num_points, self.extent)
+        return make_stepper(k**2 - k**4, self.dt / steps)
+
+    def initial(self, number: int, purpose: int = 1) -> np.ndarray:
+        """Fourier coefficients on the attractor, `(number, wavenumber)`."""
+        u = random_field(self.sizes.rng(purpose), np.full(4, 0.5), number, self.num_points)
+        return self.solve(fft.rfft(u), round(self.spin_up / self.dt) + 1, self.steps, last=True)[0]
+
+    def solve(self, u_hat: np.ndarray, num_frames: int, steps: int, last: bool = False) -> np.ndarray:
+        """Coefficients of the frames, or of the last alone, `(frame, ..., wavenumber)`, the first that are given."""
+        step, nonlinear = self.stepper(steps), advection(self.num_points, self.extent)
+        frames = [u_hat]
+        for _ in range(num_frames - 1):
+            for _ in range(steps):
+                u_hat = step(u_hat, nonlinear)
+            frames = [u_hat] if last else [*frames, u_hat]
+        return np.stack(frames)
+
+    def generate(self) -> Trajectories:
+        """Pieces of as many independent paths."""
+        frames = self.solve(self.initial(self.sizes.total), self.sizes.num_frames, self.steps)
+        u = fft.irfft(frames, self.num_points).swapaxes(0, 1)[..., None]
+        x = self.extent * np.arange(self.num_points) / self.num_points
+        return Trajectories(self.dt * np.arange(self.sizes.num_frames), u, (x,), (self.noise * float(u.std()),))
+
+    def check_data(self, dataset: Dataset) -> dict[str, Check]:
+        """The solver against half its step, and the Lyapunov exponent against the published ones."""
+        start = self.initial(4, purpose=2)
+        frames = min(self.sizes.num_frames, 41)
+        coarse, fine = (self.solve(start, frames, steps, last=True)[0] for steps in (self.steps, 2 * self.steps))
+        bounds = [LYAPUNOV[0] - _ESTIMATE, LYAPUNOV[1] + _ESTIMATE]
+        return {
+            "relative change from half the time step": judge(_distance(coarse, fine) / _distance(fine, 0 * fine), 1e-4),
+            "largest Lyapunov exponent": judge(self.lyapunov_exponent(64, 200), bounds),
+        }
+
+    def lyapunov_exponent(self, number: int, intervals: int) -> float:
+        """From the growth of a small distance between two paths, brought back to its size every ten frames.
+
+        The first tenth is left out, until the distance points where it grows.
+
+        Args:
+          number: pairs of paths.
+          intervals: of ten frames.
+        """
+        u = self.initial(number, purpose=3)
+        size = 1e-6
+        v = u + fft.rfft(size * random_field(self.sizes.rng(4), np.ones(4), number, self.num_points))
+        step, nonlinear, frames = self.stepper(self.steps), advection(self.num_points, self.extent), 10
+        growth = []
+        for _ in range(intervals):
+            before = np.linalg.norm(v - u, axis=-1, keepdims=True)
+            both = np.stack([u, v])
+            for _ in range(frames * self.steps):
+                both = step(both, nonlinear)
+            u, v = both
+            after = np.linalg.norm(v - u, axis=-1, keepdims=True)
+            growth.append(np.log(after / before).mean() / (frames * self.dt))
+            v = u + (v - u) * (before / after)
+        return float(np.mean(growth[intervals // 10 :]))
+
+    def check_model(self, trained: TrainedModel, results: dict[str, Any]) -> dict[str, Check]:
+        """Long roll-outs beside those of the equation from the same states, and for how long a path is followed."""
+        truth = trained.dataset.test.u_true[:, 0, :, 0]
+        reference = fft.irfft(self.solve(fft.rfft(truth.astype(float)), self.long_frames, self.steps), self.num_points)
+        found = self.roll_out(trained)
+        energy = np.mean(reference**2)
+        skip = self.long_frames // 10
+        power, expected = (mode_power(u[skip:])[1 : _MODES + 1] for u in (found, reference))
+        left = ~np.isfinite(found).all(axis=(0, -1)) | (np.mean(found**2, axis=-1).max(axis=0) > _BLOWN_UP * energy)
+        return {
+            "members that leave the attractor": judge(int(left.sum()), 0),
+            "mean energy over truth": judge(np.mean(found[skip:] ** 2) / np.mean(reference[skip:] ** 2), [0.9, 1.1]),
+            f"power in modes 1 to {_MODES} over truth": judge((power / expected).tolist(), [0.75, 1.25]),
+            "valid prediction time in Lyapunov times, median": judge(self.valid_time(trained), None),
+        } | beats(results, ("crps", "nrmse"), self.must_beat)
+
+    def roll_out(self, trained: TrainedModel) -> np.ndarray:
+        """Noise-free fields of long forecasts from the test trajectories' first frames, `(time, path, point)`."""
+        model, test = trained.model, trained.dataset.test
+        forecast = make_forecast(trained, self.dt * np.arange(self.long_frames), self.members)
+        decode = jax.jit(lambda z: jax.lax.map(lambda z: model.decode(trained.params, z).mean[..., 0], z))
+        paths = []
+        for i, u0 in enumerate(test.u[:, 0]):
+            z = forecast(jnp.asarray(u0), jax.random.key(i))
+            paths += [np.asarray(decode(member)) for member in z]
+        return np.stack(paths, axis=1)
+
+    def valid_time(self, trained: TrainedModel) -> float:
+        """Median time until the error of the ensemble's mean exceeds `_LOST`, in Lyapunov times of the larger exponent.
+
+        Paths that never do count with the length of the trajectory.
+        """
+        model, test = trained.model, trained.dataset.test
+        forecast = make_forecast(trained, test.t[0], trained.config.forecast.num_members)
+
+        @jax.jit
+        def errors(z, u):
+            mean = jax.lax.map(lambda z: jax.vmap(lambda z: model.decode(trained.params, z).mean)(z).mean(axis=0), z)
+            return metrics.relative_errors(mean, u)
+
+        first = []
+        for i, (u, truth) in enumerate(zip(test.u, test.u_true, strict=True)):
+            z = forecast(jnp.asarray(u[0]), jax.random.key(i)).swapaxes(0, 1)
+            first.append(int(metrics.first_above(errors(z, jnp.asarray(truth)), _LOST)))
+        return float(np.median(first) * self.dt * LYAPUNOV[1])
+
+
+def mode_power(u: np.ndarray) -> np.ndarray:
+    """Mean power of each Fourier mode of fields `(..., point)`, `(wavenumber,)`."""
+    power = np.abs(fft.rfft(u) / u.shape[-1]) ** 2
+    return power.reshape(-1, power.shape[-1]).mean(axis=0)
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a - b))

@@ -1,0 +1,196 @@
+"""Independent Ornstein–Uhlenbeck processes behind a field: rate and noise are known, and so is what data can tell.
+
+    du = sum_c z_c(t) phi(x - x_c),     dz_c = -rate z_c dt + sigma dW_c
+
+`phi` is the periodic sinc, the sum of all waves up to `(num_latents - 1) / 2` periods, on `points` grid points for each
+latent, of unit mean square over as many. Its shifts by `points` are orthogonal, so the projections `y_c` of an
+observed field on them are all that the data tell of `z`, `z_c` plus noise of variance `noise² / points`, as if each
+latent had been seen at `points` points. Shifts by any other distance span the same fields: the law of the field does
+not depend on the place, and a mesh of as many cells carries it wherever its cells lie, but for the tails of `phi`
+beyond the reach of the filter's kernel. What these lose is a field with the same rates.
+
+The exact answer is the maximum of the likelihood of `y` by a Kalman filter. The model is compared in the same
+coordinates, not in its own, which are free: with `y(z)` the projection of its decoded field, its drift gives `dy/dt =
+y'(z) f(z)` and its dispersion `sigma² = mean diag(y' Q y'ᵀ)`, both per unit of time of the file. The rate is minus the
+slope of `dy/dt` on `y` over frames of the data, for Gaussian states the mean of the Jacobian's diagonal (Stein's lemma).
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize
+
+from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, make_forecast
+from msvi.data.split import Dataset
+from msvi.trained import TrainedModel
+
+# Frames of the test trajectories at which drift and dispersion are looked at.
+_STATES = 1024
+# Members of each roll-out.
+_MEMBERS = 8
+
+
+class Parameters(NamedTuple):
+    """Of the processes and of their observation: rate, deviation per root of time, variance of the noise of `y`."""
+
+    rate: float
+    sigma: float
+    noise: float
+
+
+@dataclasses.dataclass(frozen=True)
+class OUField:
+    """The field, on the unit interval.
+
+    Attributes:
+      num_latents: odd.
+      points: grid points per latent.
+      rate, sigma: of each latent; the stationary variance is `sigma² / (2 rate)`.
+      noise: standard deviation of the observation noise at each point.
+      dt: time between frames.
+    """
+
+    sizes: Sizes = Sizes(16, 4, 16, 1001)
+    num_latents: int = 15
+    points: int = 50
+    rate: float = 2.0
+    sigma: float = 0.5
+    noise: float = 0.1
+    dt: float = 0.01
+    name: str = "ou_field"
+    must_beat: bool = True
+
+    @property
+    def basis(self) -> np.ndarray:
+        """`phi(x - x_c)`, `(num_latents, point)`, each of mean square 1 / num_latents."""
+        n = self.num_latents * self.points
+        centres = self.points * np.arange(self.num_latents) + self.points // 2
+        phase = 2 * np.pi / n * (np.arange(n) - centres[:, None])
+        waves = np.arange(1, self.num_latents // 2 + 1)
+        return (1 + 2 * np.cos(phase[..., None] * waves).sum(axis=-1)) / self.num_latents
+
+    def project(self, u: np.ndarray) -> np.ndarray:
+        """`y` `(..., num_latents)` of fields `(..., point, 1)`."""
+        return u[..., 0] @ self.basis.T / self.points
+
+    def generate(self) -> Trajectories:
+        """Exact transitions from the stationary law."""
+        rng, shape = self.sizes.rng(1), (self.sizes.total, self.num_latents)
+        decay = np.exp(-self.rate * self.dt)
+        deviation = self.sigma / np.sqrt(2 * self.rate)
+        z = [deviation * rng.standard_normal(shape)]
+        for _ in range(self.sizes.num_frames - 1):
+            z.append(decay * z[-1] + deviation * np.sqrt(1 - decay**2) * rng.standard_normal(shape))
+        basis = self.basis
+        u = (np.stack(z, axis=1).astype(np.float32) @ basis.astype(np.float32))[..., None]
+        x = np.arange(basis.shape[1]) / basis.shape[1]
+        return Trajectories(self.dt * np.arange(self.sizes.num_frames), u, (x,), (self.noise,))
+
+    def check_data(self, dataset: Dataset) -> dict[str, Check]:
+        """Orthogonal shifts, and maximum likelihood within four standard errors of what was put in."""
+        gram = self.basis @ self.basis.T / self.points
+        found = self.maximum_likelihood(dataset)
+        time = self.dt * (dataset.train.t.shape[1] - 1) * self.num_latents * len(dataset.train.u)
+        error = np.sqrt(2 / (self.rate * time))  # relative, of the rate seen without noise; with it larger
+        return {
+            "shifts of the basis are orthogonal": judge(np.abs(gram - np.eye(self.num_latents)).max(), 1e-9),
+            "maximum likelihood, rate over truth": judge(found.rate / self.rate, [1 - 4 * error, 1 + 4 * error]),
+            "maximum likelihood, sigma over truth": judge(found.sigma / self.sigma, [0.97, 1.03]),
+            "maximum likelihood, noise over truth": judge(found.noise * self.points / self.noise**2, [0.95, 1.05]),
+        }
+
+    def maximum_likelihood(self, dataset: Dataset) -> Parameters:
+        """Of the projections of the observed training trajectories."""
+        y = np.stack([self.project(u) for u in dataset.train.u]).swapaxes(0, 1).reshape(dataset.train.u.shape[1], -1)
+        return fit(y.astype(np.float64), self.dt)
+
+    def check_model(self, trained: TrainedModel, results: dict[str, Any]) -> dict[str, Check]:
+        """Rate, dispersion, noise and stationary variance against maximum likelihood, and scores against baselines."""
+        known = self.maximum_likelihood(trained.dataset)
+        learned, noise = self.learned_parameters(trained)
+        variance = known.sigma**2 / (2 * known.rate)
+        return {
+            "rate over maximum likelihood": judge(learned.rate / known.rate, [0.9, 1.1]),
+            "sigma over maximum likelihood": judge(learned.sigma / known.sigma, [0.95, 1.05]),
+            "stationary variance over maximum likelihood": judge(self.stationary_variance(trained) / variance, None),
+            "noise variance over truth": judge(noise / self.noise**2, None),
+        } | beats(results, ("crps", "nrmse"), self.must_beat)
+
+    def learned_parameters(self, trained: TrainedModel) -> tuple[Parameters, float]:
+        """Rate and dispersion of `y` as the model tells them, and the mean variance of its decoder."""
+        model, params = trained.model, trained.params
+        test, rng = trained.dataset.test, self.sizes.rng(2)
+        trajectory, frame = (rng.integers(size, size=_STATES) for size in test.u.shape[:2])
+        frames = jnp.asarray(test.u[trajectory, frame])
+        basis = jnp.asarray(self.basis / self.points, jnp.float32)
+
+        def projected(z):
+            return basis @ model.decode(params, z).mean[..., 0]
+
+        @jax.jit
+        @jax.vmap
+        def look(t, u):
+            z = model.encode(params, u).mean
+            y, rate = jax.jvp(projected, (z,), (model.drift(params, t, z),))
+            squares = jnp.square(jax.jacfwd(projected)(z)) @ jnp.exp(model.log_q(params))
+            return y, rate, squares.mean(), jnp.exp(model.decode(params, z).log_var).mean()
+
+        t = jnp.asarray(test.t[trajectory, frame] / model.scales.time_unit, jnp.float32)
+        y, rate, squares, noise = (np.asarray(a, np.float64) for a in look(t, frames))
+        y, unit = y - y.mean(axis=0), model.scales.time_unit
+        slope = -np.sum(y * rate) / np.sum(y**2) / unit
+        return Parameters(slope, np.sqrt(squares.mean() / unit), 0.0), noise.mean()
+
+    def stationary_variance(self, trained: TrainedModel) -> float:
+        """Of `y` about zero in the second half of roll-outs from the test trajectories' first frames."""
+        model, test = trained.model, trained.dataset.test
+        forecast = make_forecast(trained, test.t[0], _MEMBERS)
+        basis = jnp.asarray(self.basis / self.points, jnp.float32)
+
+        @jax.jit
+        def squares(z):
+            return jax.lax.map(lambda z: jnp.mean((basis @ model.decode(trained.params, z).mean[..., 0]) ** 2), z)
+
+        found = []
+        for i, u0 in enumerate(test.u[:, 0]):
+            z = forecast(jnp.asarray(u0), jax.random.key(i))
+            found.append(squares(z[:, z.shape[1] // 2 :: 20].reshape(-1, z.shape[-1])).mean())
+        return float(np.mean(found))
+
+
+def fit(y: np.ndarray, dt: float) -> Parameters:
+    """Maximum likelihood of stationary Ornstein–Uhlenbeck processes with mean zero seen through white noise.
+
+    Args:
+      y: `(time, series)`, all with the same parameters, at times `dt` apart.
+    """
+    variance = y.var()
+
+    def loss(logs):
+        return -log_likelihood(y, dt, Parameters(*np.exp(logs))) / y.size
+
+    # From a correlation time of ten frames and a tenth of noise.
+    start = np.log([0.1 / dt, np.sqrt(0.2 * variance / dt), 0.1 * variance])
+    found = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-10})
+    return Parameters(*np.exp(found.x).tolist())
+
+
+def log_likelihood(y: np.ndarray, dt: float, parameters: Parameters) -> float:
+    """`log p(y)` by a scalar Kalman filter, whose variances are the same for all series.
+
+    Args:
+      y: `(time, series)`.
+    """
+    rate, sigma, noise = parameters
+    decay, stationary = np.exp(-rate * dt), sigma**2 / (2 * rate)
+    mean, variance, total = np.zeros(y.shape[1]), stationary, 0.0
+    for observed in y:
+        innovation, seen = observed - mean, variance + noise
+        total -= 0.5 * (y.shape[1] * np.log(2 * np.pi * seen) + innovation @ innovation / seen)
+        gain = variance / seen
+        mean = decay * (mean + gain * innovation)
+        variance = decay**2 * (1 - gain) * variance + stationary * (1 - decay**2)
+    return float(total)
