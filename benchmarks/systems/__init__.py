@@ -1,4 +1,4 @@
-"""Systems of which something is known exactly, learned with the default for own data: `python -m benchmarks.systems`."""
+"""Systems of which something is known exactly, learned as own data are: `python -m benchmarks.systems`."""
 
 from benchmarks.systems.base import System
 from benchmarks.systems.kuramoto_sivashinsky import KuramotoSivashinsky

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +18,9 @@ from msvi.types import Array
 # Of the arrays in a data file. Raise it whenever the same parameters would give other numbers.
 _VERSION = 1
 
+# By which a model is worth its training.
+SCORES = ("crps_scaled", "anomaly_nrmse")
+
 Bar = float | list[float | None] | None
 Check = dict[str, Any]
 
@@ -29,12 +33,14 @@ class Trajectories(NamedTuple):
       u: noise-free fields, `(trajectory, time, *grid, channel)`, those to train on first, those to test on last.
       coordinates: grid points of each axis.
       noise: standard deviation of the observation noise of each channel.
+      coarsening: full points per coarse cell, where it is known; else None.
     """
 
     t: np.ndarray
     u: np.ndarray
     coordinates: tuple[np.ndarray, ...]
     noise: tuple[float, ...]
+    coarsening: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +93,12 @@ class System(Protocol):
     def check_data(self, dataset: Dataset) -> dict[str, Check]:
         """Solver and data against what is exact or known."""
 
-    def check_model(self, trained: TrainedModel, results: dict[str, Any]) -> dict[str, Check]:
+    def check_model(self, trained: TrainedModel, result: dict[str, Any]) -> dict[str, Check]:
         """What the model has to get right.
 
         Args:
           trained: on the system's file.
-          results: `test` of the result file by forecaster, `model` and the names of the baselines.
+          result: of its evaluation.
         """
 
 
@@ -121,8 +127,8 @@ def judge(value: float | list[float], bar: Bar) -> Check:
 def data_file(system: System, directory: str) -> str:
     """Path of the system's data file, which is generated if it is not there with the same parameters.
 
-    Files are in the layout of `msvi.data.layout`; observation noise is drawn here. Only what a user would know stands
-    in them: no coarsening.
+    Files are in the layout of `msvi.data.layout`, with the parameters and the seconds that it took beside it;
+    observation noise is drawn here.
     """
     path = os.path.join(directory, f"{system.name}.npz")
     parameters = json.dumps({"version": _VERSION} | dataclasses.asdict(system), sort_keys=True)
@@ -130,11 +136,13 @@ def data_file(system: System, directory: str) -> str:
         with np.load(path) as file:
             if "parameters" in file and str(file["parameters"]) == parameters:
                 return path
+    began = time.monotonic()
     found = system.generate()
     truth = found.u.astype(np.float32)
     noise = system.sizes.rng(0).standard_normal(truth.shape, np.float32) * np.float32(found.noise)
     os.makedirs(directory, exist_ok=True)
     temporary = f"{path}.{os.getpid()}.npz"
+    known = {} if found.coarsening is None else {"coarsening": np.array(found.coarsening)}
     np.savez(
         temporary,
         u=truth + noise,
@@ -144,10 +152,18 @@ def data_file(system: System, directory: str) -> str:
         split=np.repeat(SPLITS, system.sizes.numbers),
         noise=np.array(found.noise),
         parameters=np.array(parameters),
+        seconds=np.array(time.monotonic() - began),
+        **known,
         **dict(zip("xyz", found.coordinates, strict=False)),
     )
     os.replace(temporary, path)
     return path
+
+
+def seconds_of(path: str) -> float:
+    """How long it took to generate a file that `data_file` wrote."""
+    with np.load(path) as file:
+        return float(file["seconds"])
 
 
 def noise_of(path: str) -> tuple[float, ...]:
@@ -174,23 +190,29 @@ def make_forecast(trained: TrainedModel, t: np.ndarray, members: int) -> Callabl
     return forecast
 
 
-def beats(results: dict[str, Any], scores: tuple[str, ...], must: bool) -> dict[str, Check]:
-    """For each score the largest ratio of the model's mean over the test trajectories to that of a baseline.
-
-    A score of the model that is not finite loses; one of a baseline that is not finite is beaten.
+def ratio_to(result: dict[str, Any], baseline: str, score: str) -> float:
+    """The model's median over the test trajectories over that of a baseline; infinite where the model's is not finite.
 
     Args:
-      results: `test` by forecaster, `model` and the baselines.
-      scores: names in `test`.
+      result: of an evaluation, with `test` and `baselines`.
+    """
+    ours, theirs = result["test"][score]["median"], result["baselines"][baseline][score]
+    if ours is None:
+        return float("inf")
+    return 0.0 if theirs is None else ours / theirs
+
+
+def beats(result: dict[str, Any], must: bool) -> dict[str, Check]:
+    """For each of `SCORES` the largest ratio of the model's to that of a baseline.
+
+    Args:
+      result: of an evaluation, with `test` and `baselines`.
       must: whether a ratio above one is a failure.
     """
-
-    def mean(name: str, score: str) -> float:
-        value = results[name][score]["mean"]
-        return float("inf") if value is None else value
-
-    def ratio(score: str) -> float:
-        ours = mean("model", score)
-        return max(ours / mean(name, score) for name in results if name != "model") if np.isfinite(ours) else ours
-
-    return {f"largest ratio of {score} to a baseline's": judge(ratio(score), 1.0 if must else None) for score in scores}
+    names = [name for name, scores in result["baselines"].items() if "left_out" not in scores]
+    return {
+        f"largest ratio of {score} to a baseline's": judge(
+            max(ratio_to(result, name, score) for name in names), 1.0 if must else None
+        )
+        for score in SCORES
+    }

@@ -8,6 +8,7 @@ geometry of the Kuramoto–Sivashinsky flow in a periodic domain", SIAM Journal 
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -36,6 +37,7 @@ class KuramotoSivashinsky:
 
     Attributes:
       num_points, extent: of the line.
+      solver_points: on which it is solved; smooth fields have no more waves than these can tell apart.
       dt: time between frames.
       steps: of the solver, per frame.
       spin_up: time from a random field to the first frame.
@@ -46,8 +48,9 @@ class KuramotoSivashinsky:
     sizes: Sizes = Sizes(34, 4, 16, 300)
     num_points: int = 256
     extent: float = 22.0
+    solver_points: int = 64
     dt: float = 0.25
-    steps: int = 4
+    steps: int = 2
     spin_up: float = 200.0
     noise: float = 0.01
     long_frames: int = 3000
@@ -57,40 +60,52 @@ class KuramotoSivashinsky:
 
     def stepper(self, steps: int) -> Stepper:
         """One of `steps` steps per frame."""
-        k = wavenumbers(self.num_points, self.extent)
+        k = wavenumbers(self.solver_points, self.extent)
         return make_stepper(k**2 - k**4, self.dt / steps)
 
     def initial(self, number: int, purpose: int = 1) -> np.ndarray:
         """Fourier coefficients on the attractor, `(number, wavenumber)`."""
-        u = random_field(self.sizes.rng(purpose), np.full(4, 0.5), number, self.num_points)
-        return self.solve(fft.rfft(u), round(self.spin_up / self.dt) + 1, self.steps, last=True)[0]
+        u = random_field(self.sizes.rng(purpose), np.full(4, 0.5), number, self.solver_points)
+        for u_hat in self.solve(fft.rfft(u), round(self.spin_up / self.dt) + 1, self.steps):
+            found = u_hat
+        return found
 
-    def solve(self, u_hat: np.ndarray, num_frames: int, steps: int, last: bool = False) -> np.ndarray:
-        """Coefficients of the frames, or of the last alone, `(frame, ..., wavenumber)`, the first that are given."""
-        step, nonlinear = self.stepper(steps), advection(self.num_points, self.extent)
-        frames = [u_hat]
+    def solve(self, u_hat: np.ndarray, num_frames: int, steps: int) -> Iterator[np.ndarray]:
+        """The frames' coefficients one after another, `(..., wavenumber)`, the first that are given."""
+        step, nonlinear = self.stepper(steps), advection(self.solver_points, self.extent)
+        yield u_hat
         for _ in range(num_frames - 1):
             for _ in range(steps):
                 u_hat = step(u_hat, nonlinear)
-            frames = [u_hat] if last else [*frames, u_hat]
-        return np.stack(frames)
+            yield u_hat
+
+    def fields(self, u_hat: np.ndarray) -> np.ndarray:
+        """On the grid, `(..., point)`."""
+        return fft.irfft(u_hat, self.num_points) * (self.num_points / self.solver_points)
+
+    def coefficients(self, u: np.ndarray) -> np.ndarray:
+        """The inverse of `fields`."""
+        return fft.rfft(u)[..., : self.solver_points // 2 + 1] * (self.solver_points / self.num_points)
 
     def generate(self) -> Trajectories:
         """Pieces of as many independent paths."""
         frames = self.solve(self.initial(self.sizes.total), self.sizes.num_frames, self.steps)
-        u = fft.irfft(frames, self.num_points).swapaxes(0, 1)[..., None]
+        u = np.stack([self.fields(u_hat) for u_hat in frames], axis=1)[..., None]
         x = self.extent * np.arange(self.num_points) / self.num_points
         return Trajectories(self.dt * np.arange(self.sizes.num_frames), u, (x,), (self.noise * float(u.std()),))
 
     def check_data(self, dataset: Dataset) -> dict[str, Check]:
         """The solver against half its step, and the Lyapunov exponent against the published ones."""
         start = self.initial(4, purpose=2)
-        frames = min(self.sizes.num_frames, 41)
-        coarse, fine = (self.solve(start, frames, steps, last=True)[0] for steps in (self.steps, 2 * self.steps))
+        coarse, fine = (np.stack(list(self.solve(start, 41, steps)))[-1] for steps in (self.steps, 2 * self.steps))
+        power = mode_power(np.asarray(dataset.train.u_true[..., 0], float))
         bounds = [LYAPUNOV[0] - _ESTIMATE, LYAPUNOV[1] + _ESTIMATE]
         return {
-            "relative change from half the time step": judge(_distance(coarse, fine) / _distance(fine, 0 * fine), 1e-4),
-            "largest Lyapunov exponent": judge(self.lyapunov_exponent(64, 200), bounds),
+            "relative change from half the time step in 10": judge(
+                np.abs(coarse - fine).max() / np.abs(fine).max(), 1e-3
+            ),
+            "share of the power in the last waves solved": judge(power[self.solver_points // 3] / power.sum(), 1e-9),
+            "largest Lyapunov exponent": judge(self.lyapunov_exponent(32, 200), bounds),
         }
 
     def lyapunov_exponent(self, number: int, intervals: int) -> float:
@@ -104,8 +119,8 @@ class KuramotoSivashinsky:
         """
         u = self.initial(number, purpose=3)
         size = 1e-6
-        v = u + fft.rfft(size * random_field(self.sizes.rng(4), np.ones(4), number, self.num_points))
-        step, nonlinear, frames = self.stepper(self.steps), advection(self.num_points, self.extent), 10
+        v = u + fft.rfft(size * random_field(self.sizes.rng(4), np.ones(4), number, self.solver_points))
+        step, nonlinear, frames = self.stepper(self.steps), advection(self.solver_points, self.extent), 10
         growth = []
         for _ in range(intervals):
             before = np.linalg.norm(v - u, axis=-1, keepdims=True)
@@ -118,10 +133,10 @@ class KuramotoSivashinsky:
             v = u + (v - u) * (before / after)
         return float(np.mean(growth[intervals // 10 :]))
 
-    def check_model(self, trained: TrainedModel, results: dict[str, Any]) -> dict[str, Check]:
+    def check_model(self, trained: TrainedModel, result: dict[str, Any]) -> dict[str, Check]:
         """Long roll-outs beside those of the equation from the same states, and for how long a path is followed."""
-        truth = trained.dataset.test.u_true[:, 0, :, 0]
-        reference = fft.irfft(self.solve(fft.rfft(truth.astype(float)), self.long_frames, self.steps), self.num_points)
+        truth = self.coefficients(np.asarray(trained.dataset.test.u_true[:, 0, :, 0], float))
+        reference = np.stack([self.fields(u_hat) for u_hat in self.solve(truth, self.long_frames, self.steps)])
         found = self.roll_out(trained)
         energy = np.mean(reference**2)
         skip = self.long_frames // 10
@@ -132,7 +147,7 @@ class KuramotoSivashinsky:
             "mean energy over truth": judge(np.mean(found[skip:] ** 2) / np.mean(reference[skip:] ** 2), [0.9, 1.1]),
             f"power in modes 1 to {_MODES} over truth": judge((power / expected).tolist(), [0.75, 1.25]),
             "valid prediction time in Lyapunov times, median": judge(self.valid_time(trained), None),
-        } | beats(results, ("crps", "nrmse"), self.must_beat)
+        } | beats(result, self.must_beat)
 
     def roll_out(self, trained: TrainedModel) -> np.ndarray:
         """Noise-free fields of long forecasts from the test trajectories' first frames, `(time, path, point)`."""
@@ -169,7 +184,3 @@ def mode_power(u: np.ndarray) -> np.ndarray:
     """Mean power of each Fourier mode of fields `(..., point)`, `(wavenumber,)`."""
     power = np.abs(fft.rfft(u) / u.shape[-1]) ** 2
     return power.reshape(-1, power.shape[-1]).mean(axis=0)
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(a - b))

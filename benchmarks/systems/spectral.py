@@ -16,8 +16,8 @@ _CONTOUR = 32
 class Stepper(NamedTuple):
     """Coefficients of the scheme for one step size, each of the shape of `L`.
 
-    `decay` is `exp(L dt)`, `half` is `exp(L dt / 2)`; `middle` multiplies `N` of the inner stages, `first`, `second` and
-    `last` that of the beginning, the middle twice, and the end.
+    `decay` is `exp(L dt)`, `half` is `exp(L dt / 2)`; `middle` multiplies `N` of the inner stages, `first`, `second`
+    and `last` that of the beginning, the middle twice, and the end.
     """
 
     decay: np.ndarray

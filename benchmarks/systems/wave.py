@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge
+from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, ratio_to
 from msvi.data.split import Dataset
 from msvi.trained import TrainedModel
 
@@ -84,7 +84,7 @@ class Wave:
             "size of u_t over that of u": judge(np.sqrt(np.mean(rate**2) / np.mean(u[..., 0] ** 2)), [5, 20]),
         }
 
-    def check_model(self, trained: TrainedModel, results: dict[str, Any]) -> dict[str, Check]:
+    def check_model(self, trained: TrainedModel, result: dict[str, Any]) -> dict[str, Check]:
         """The error beside that of a linear method."""
-        ratio = results["model"]["nrmse"]["mean"] / results["dmd"]["nrmse"]["mean"]
-        return {"NRMSE over that of DMD": judge(ratio, _ALLOWED)} | beats(results, ("crps", "nrmse"), self.must_beat)
+        found = {score: judge(ratio_to(result, "dmd", score), _ALLOWED) for score in ("nrmse", "anomaly_nrmse")}
+        return {f"{score} over that of DMD": check for score, check in found.items()} | beats(result, self.must_beat)
