@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from msvi.config import Config
 from msvi.data.problems import refuse
-from msvi.data.recorded import describe
+from msvi.data.recorded import describe, find_setting_problems
 from msvi.data.split import Dataset, Split
 from msvi.inference.elbo import Frames, WindowElbo
 from msvi.inference.posterior import MarkovPosterior, SmoothPosterior
@@ -32,25 +32,8 @@ def check_data_file(config: Config) -> None:
     if config.case != "custom" or not path:
         return
     found = describe(path, d.boundary, d.num_train, d.num_val, d.num_test, d.seed)
-    problems, divisor = list(found.problems), int(np.gcd.reduce(found.grid))
-    coarsening, pooling, window = config.model.coarsening, config.model.encoder_pooling, config.inference.window
-    if divisor % (coarsening or found.coarsening or 1):
-        problems.append(
-            f"has the grid {found.grid}, which the coarsening {coarsening or found.coarsening} does not divide; give "
-            f"--config.model.coarsening=N, a divisor of {divisor}"
-        )
-    if pooling and divisor % pooling:
-        problems.append(
-            f"has the grid {found.grid}, which the pooling {pooling} does not divide; give another "
-            "--config.model.encoder_pooling=N"
-        )
-    shortest = min(found.num_frames.get("train", ()), default=window)
-    if window > shortest:
-        problems.append(
-            f"has trajectories of {shortest} frames to learn from, fewer than the window of {window}; give "
-            f"--config.inference.window=N, at most {shortest}"
-        )
-    refuse(path, problems)
+    settings = config.model.coarsening, config.model.encoder_pooling, config.inference.window
+    refuse(path, found.problems + find_setting_problems(found, *settings))
 
 
 def build_model(config: Config, dataset: Dataset) -> MultiscaleModel:

@@ -21,8 +21,12 @@ Optional:
 All may be in any units. Times may count from anywhere, since each trajectory is taken to begin at its first frame, and
 dates (`datetime64`) become seconds. `boundary` and `coarsening` are arrays or attributes of the file; as one text the
 kinds of boundary stand with commas between them. Points left out are those of the unit interval, `i / n` on a periodic
-axis and `i / (n - 1)` on another. A value of `u` that is not finite must not be observed, and where nothing is, `u` may
-be anything. Trajectories may differ in length: `t` is NaN after the last frame of a shorter one, or `mask` is false.
+axis and `i / (n - 1)` on another; a periodic axis has each point once, not its first one again as the last.
+
+Where `mask` is false `u` may be anything. Without a mask what is NaN was not observed; in NetCDF and Zarr so is what an
+attribute `_FillValue` or `missing_value` says, and in NetCDF what its library fills arrays with. Infinite values are
+refused. A frame of which nothing was observed is left out. Trajectories may differ in length: `t` is NaN after the last
+frame of a shorter one, or nothing is observed there.
 """
 
 from typing import Any, NamedTuple

@@ -13,6 +13,8 @@ def elapsed(t: np.ndarray, start: np.ndarray) -> np.ndarray:
     """
     if t.dtype.kind == "f":
         return t.astype(np.float64) - start.astype(np.float64)
+    if t.dtype.kind in "iu":  # of 64 bits, in which differences wrap round to what they are
+        return _numbers(t.astype(np.int64) - start.astype(np.int64))
     return _numbers(_days(t) - _days(start))
 
 
