@@ -21,7 +21,14 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     recipe = Config(
         case="custom",
         data=DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0),
-        model=ModelConfig(coarsening=0, encoder_pooling=0, micro_frame="auto", coordinates="auto"),
+        model=ModelConfig(
+            coarsening=0,
+            encoder_pooling=0,
+            micro_frame="auto",
+            coordinates="auto",
+            stencil_radius=-1,
+            linear_drift=True,
+        ),
         inference=InferenceConfig(
             posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
         ),

@@ -23,6 +23,9 @@ from msvi.scales import Scales
 
 # Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
 _CELLS = {1: 16, 2: 8, 3: 4}
+# Coarse cells to each side that the drift of a cell sees: as many as it takes for the shortest waves of the mesh to
+# travel at their speed, and few enough for networks in 2D and 3D.
+_STENCIL = {1: 4, 2: 2, 3: 1}
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
 # Trajectories, frames of each and frames in all that are looked at.
@@ -79,6 +82,7 @@ def resolve(config: Config, dataset: Dataset) -> Config:
         model,
         coarsening=coarsening,
         encoder_pooling=model.encoder_pooling or _pooling(dataset, coarsening),
+        stencil_radius=_STENCIL[len(dataset.grid)] if model.stencil_radius < 0 else model.stencil_radius,
     )
     snapshots = _snapshots(dataset.train, scales)
     motion = find_motion(dataset.train, scales, coarsening)
@@ -199,8 +203,8 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
         f"window {i.window} frames, {i.num_nodes} of them encoded, {i.num_scored} scored, {i.num_quadrature} "
         "quadrature points",
         f"drift weight {i.drift_weight:.3g}, macroscale coordinates {m.coordinates}",
-        f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
-        f"{m.encoder_pooling}",
+        f"stencil radius {m.stencil_radius}, microscale frame {m.micro_frame}, random shift "
+        f"{found.train.random_shift}, encoder pooling {m.encoder_pooling}",
     ]
 
 
@@ -208,7 +212,11 @@ def _open(config: Config) -> bool:
     m, i = config.model, config.inference
     numbers = (m.coarsening, m.encoder_pooling, m.time_unit)
     numbers += (i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
-    return 0 in numbers or "auto" in (m.micro_frame, m.coordinates, i.posterior) or config.train.random_shift < 0
+    return (
+        0 in numbers
+        or "auto" in (m.micro_frame, m.coordinates, i.posterior)
+        or min(m.stencil_radius, config.train.random_shift) < 0
+    )
 
 
 def _windows(inference: InferenceConfig, motion: Motion, rough: bool, frames: int) -> InferenceConfig:

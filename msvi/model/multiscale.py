@@ -30,7 +30,8 @@ class ModelConfig:
       coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file, or if it says
         none what `msvi.suggest` finds.
       n_sigma: half-width of the filter kernel in units of `s`.
-      stencil_radius: coarse cells to each side that the macroscale drift of a cell sees.
+      stencil_radius: coarse cells to each side that the macroscale drift of a cell sees; -1 leaves it to
+        `msvi.suggest`.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
       linear_drift: whether a linear map stands beside each of the two drift networks.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
@@ -87,7 +88,7 @@ class ModelConfig:
     init_micro_log_var: float = -4.0
 
     def __post_init__(self):
-        require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=0, position_harmonics=0)
+        require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=-1, position_harmonics=0)
         require_at_least(self, "model", encoder_pooling=0, cell_features=0, time_unit=0)
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in (*FRAMES, "auto"):
