@@ -1,0 +1,68 @@
+"""Tables of systems of which something is known exactly, from the files in `results/systems/`."""
+
+import glob
+import json
+import os
+from typing import Any
+
+from msvi.errors import InputError
+from msvi.tables import BASELINE_LABELS, MISSING, Table
+
+_KEYS = ("system", "checks")
+_WORDS = {True: "yes", False: "**no**", None: "measured"}
+_SCORES = {"crps_scaled": "CRPS over deviation", "anomaly_nrmse": "anomaly error"}
+
+
+def load_systems(directory: str) -> list[dict[str, Any]]:
+    """All `systems/<name>.json` below `directory`, by name.
+
+    Raises:
+      InputError: a file is no result of a system, such as one that was cut off.
+    """
+    results = []
+    for path in sorted(glob.glob(os.path.join(directory, "systems", "*.json"))):
+        try:
+            with open(path, encoding="utf-8") as file:
+                result = json.load(file)
+        except ValueError as error:
+            raise InputError(f"{path} must hold JSON, but {error}; write it again or remove it.") from None
+        if not isinstance(result, dict) or not all(key in result for key in _KEYS):
+            raise InputError(f"{path} must hold {' and '.join(_KEYS)} of a system; write it again or remove it.")
+        results.append(result)
+    return results
+
+
+def checks_table(results: list[dict[str, Any]]) -> Table:
+    """What was measured of each system, what it had to be, and whether it was."""
+    rows = [
+        [r["system"], name, _values(check["value"]), _bar(check["bar"]), _WORDS[check["met"]]]
+        for r in results
+        for name, check in r["checks"].items()
+    ]
+    return Table(["system", "what is compared", "found", "allowed", "met"], rows)
+
+
+def systems_scores_table(results: list[dict[str, Any]]) -> Table:
+    """Medians of the model's scores over the test trajectories beside those of the baselines."""
+    names = ("persistence", "mean", "dmd")
+    rows = []
+    for r in results:
+        for score, label in _SCORES.items() if "test" in r else ():
+            others = [_values(r["baselines"].get(name, {}).get(score)) for name in names]
+            rows.append([r["system"], label, *others, _values(r["test"][score]["median"])])
+    return Table(["system", "score, median", *(BASELINE_LABELS[name] for name in names), "default model"], rows)
+
+
+def _values(value: float | list[float | None] | None) -> str:
+    """A number, or the smallest and the largest of several; `MISSING` for one that is not finite."""
+    if not isinstance(value, list):
+        return MISSING if value is None else f"{value:.3g}"
+    if None in value:
+        return MISSING
+    return f"{min(value):.3g} to {max(value):.3g}"
+
+
+def _bar(bar: float | list[float | None] | None) -> str:
+    if bar is None:
+        return MISSING
+    return f"{bar[0]:.3g} to {bar[1]:.3g}" if isinstance(bar, list) else f"at most {bar:.3g}"
