@@ -110,10 +110,8 @@ def score_model(model: MultiscaleModel, runs: Params, dataset: Dataset, split: S
 
         keys = jax.random.split(noise_key, len(frames.u))
         scores = jax.lax.map(score_one, (jnp.moveaxis(z, 2, 0), keys, frames))
-        reconstruction = jax.lax.map(lambda params: reconstruct(inner, params, frames.u, frames.mask), runs).mean(
-            axis=0
-        )
-        first = jax.tree.map(lambda a: a[0], runs)
+        decoded = jax.lax.map(lambda params: reconstruct(inner, params, frames.u, frames.mask), runs)
+        reconstruction, first = decoded.mean(axis=0), jax.tree.map(lambda a: a[0], runs)
         parts = jax.lax.map(lambda z: inner.decode_parts(first, z), z[0, 0, shown])
         return scores, _noise_floor(frames, unit), _relative(reconstruction, frames, unit), parts
 
@@ -139,7 +137,8 @@ def score_baseline(
 ) -> SplitScores:
     """The same of a forecast `(t, u0) -> u` `(time, *grid, channel)` without uncertainty, in the units of the data.
 
-    Of a first frame with gaps it gets what `msvi.model.gaps` fills them with.
+    It is asked for the frames of each trajectory alone, and in the gaps of a first frame sees what `msvi.model.gaps`
+    fills them with.
 
     Args:
       scales: of the training trajectories, if they are known already.
@@ -152,7 +151,9 @@ def score_baseline(
         u0 = np.asarray(split.u[i, 0])
         if observed.mask is not None and not observed.mask[0].all():
             u0 = scales.restore(np.asarray(fill_gaps(observed.u[0], observed.mask[0], dataset.boundary)))
-        estimate = standardise(forecast(split.t[i], u0)[::stride], scales)
+        estimate = standardise(forecast(split.t[i, : split.lengths[i]], u0), scales)
+        filled = [(0, len(observed.u) - len(estimate)), *((0, 0),) * (estimate.ndim - 1)]
+        estimate = np.pad(estimate, filled)[::stride]
         frames, noise_floor = jax.device_get(_score_estimate(estimate, observed.every(stride), unit))
         fields = _truth(observed, stride, shown[i]) | {"forecast": estimate[shown[i]]}
         spectra = _spectra(fields, dataset, scales)

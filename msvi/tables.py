@@ -287,8 +287,9 @@ def _by_model(results: list[Result], baselines: list[Result]) -> list[tuple[str,
 
 
 def _score(results: list[Result], score: str, statistic: str, show: Callable = format_number) -> str:
-    """A statistic of a test score, its mean over the results."""
-    return _average([r["test"][score][statistic] for r in results if score in r["test"]], show)
+    """A statistic of a test score, its mean over the results for which it is defined."""
+    found = [(r["test"][score][statistic], r.get("diverged")) for r in results if score in r["test"]]
+    return _average([value for value, diverged in found if value is not None or diverged != 0], show)
 
 
 def _pooled(results: list[Result], name: str, show: Callable) -> str:

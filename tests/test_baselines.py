@@ -400,3 +400,18 @@ def test_errors_leave_out_frames_at_rest():
     u = np.array([[0.0, 0.0], [3.0, 4.0]])[..., None]
     assert base.nrmse(u + [[[1.0], [0.0]]], u) == pytest.approx(0.2)
     assert np.isnan(base.nrmse(u, 0 * u))
+
+
+def test_a_quick_fit_learns_from_a_part(rotating, monkeypatch):
+    """As many numbers and frames as are allowed: some trajectories spread over all, or the end of a long one."""
+    assert base.few_trajectories(rotating) is rotating
+    monkeypatch.setattr(base, "_FEW_FRAMES", 125)
+    part = base.few_trajectories(rotating).train
+    np.testing.assert_array_equal(part.u, rotating.train.u[[0, 2]])
+    monkeypatch.setattr(base, "_FEW_FRAMES", 50)
+    part = base.few_trajectories(rotating).train
+    np.testing.assert_array_equal(part.u, rotating.train.u[:1, 10:])
+    np.testing.assert_array_equal(part.t, rotating.train.t[:1, 10:])
+    ragged = rotating._replace(train=rotating.train._replace(num_frames=np.array([30, 60, 60])))
+    part = base.few_trajectories(ragged).train
+    assert part.u.shape[1] == 50 and list(part.num_frames) == [30]

@@ -78,6 +78,10 @@ BAD_COMMANDS = {
     "evaluate a file": ([EVALUATE, "--workdir=FILE"], ["workdir", "FILE"]),
     "evaluate with a stray argument": ([EVALUATE, *RUN, "more"], ["more"]),
     "evaluate with an unknown flag": ([EVALUATE, *RUN, "--member=3"], ["member"]),
+    "evaluate by an unknown solver": ([EVALUATE, *RUN, "--solver=heun"], ["heun", "euler"]),
+    "evaluate without members": ([EVALUATE, *RUN, "--members=0"], ["members", "0"]),
+    "evaluate generated data elsewhere": ([EVALUATE, *RUN, "--data=my.npz"], ["generated", "my.npz"]),
+    "baseline with a solver": ([EVALUATE, *SMOKE, "--baseline=mean", "--solver=euler"], ["--solver", "--config"]),
     "evaluate into a file": ([EVALUATE, *RUN, "--results=FILE"], ["FILE"]),
     "draw into a file": ([EVALUATE, *RUN, "--results=results", "--figures=FILE"], ["FILE"]),
 }

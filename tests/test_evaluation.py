@@ -15,11 +15,12 @@ from smoke import change, snapshot
 
 from msvi import evaluation
 from msvi.build import build_model
-from msvi.config import from_dict, to_dict
-from msvi.data.dataset import load_dataset
+from msvi.config import Config, from_dict, to_dict
+from msvi.data.dataset import DataConfig, load_dataset
+from msvi.data.recorded import Recorded
 from msvi.errors import InputError
 from msvi.evaluation import evaluate, evaluate_baseline, evaluate_ensemble, format_table
-from msvi.forecast import forecast_latents, reconstruct, sample_field
+from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.spectra import variance_share
 from msvi.training.workdir import Workdir
 
@@ -27,7 +28,16 @@ pytest_plugins = ["smoke"]
 
 METRICS = [
     *("nrmse", "nrmse_clean", "rel_l2", "rel_l2_clean", "vrmse", "crps", "energy_score"),
-    *("spread_skill", "spread_skill_clean", "coverage_90", "macro_share", "reconstruction_nrmse", "noise_floor"),
+    *(
+        "anomaly_nrmse",
+        "crps_scaled",
+        "spread_skill",
+        "spread_skill_clean",
+        "coverage_90",
+        "macro_share",
+        "reconstruction_nrmse",
+        "noise_floor",
+    ),
 ]
 
 
@@ -80,8 +90,10 @@ def test_result_file(evaluated, result, smoke_run):
     assert result["best_step"] == reference.best.latest_step()
     assert result["train_seconds"] == reference.latest.restore(smoke_run.state)[1]["train_seconds"] > 0
     assert result["evaluate_seconds"] > 0
-    lowest = min((e for e in reference.read_history() if "val_nrmse" in e), key=lambda e: e["val_nrmse"])
-    assert result["val"] == {"nrmse": lowest["val_nrmse"], "reconstruction_nrmse": lowest["val_reconstruction"]}
+    lowest = min((e for e in reference.read_history() if "val_crps" in e), key=lambda e: e["val_crps"])
+    names = {"crps_scaled": "val_crps", "nrmse": "val_nrmse", "reconstruction_nrmse": "val_reconstruction"}
+    assert result["val"] == {name: lowest[key] for name, key in names.items()}
+    assert result["diverged"] == 0 and result["data_digest"] == ""
 
 
 def test_statistics(result):
@@ -116,19 +128,22 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
     model = build_model(config, dataset)
     u, u_true = dataset.test.u[0], dataset.test.u_true[0]
 
+    t = dataset.test.t[0]
+    steps = solver_steps(t[None], model.scales.spacing, config.forecast.steps_per_frame)[0]
+
     @jax.jit
-    def forecast(params, t, u):
+    def forecast(params, t, steps, u):
         path_key, noise_key = jax.random.split(jax.random.key(0))
         (path_key,) = jax.random.split(path_key, 1)  # one run
-        z = forecast_latents(
-            model, params, t, u[0], path_key, config.forecast.num_members, config.forecast.steps_per_frame
-        )
+        z = forecast_latents(model, params, t, u[0], path_key, config.forecast.num_members, steps=steps)
         keys = jax.vmap(lambda key: jax.random.split(key, 1)[0])(jax.random.split(noise_key, len(t)))
         members = jax.vmap(sample_field, (None, None, 1, 0), 1)(model, params, z, keys)
         parts = jax.vmap(model.decode_parts, (None, 0))(params, z[0, ::2])
         return members, reconstruct(model, params, u), parts
 
-    members, reconstruction, (macro, micro) = forecast(params, jnp.asarray(dataset.test.t[0], jnp.float32), u)
+    members, reconstruction, (macro, micro) = forecast(
+        params, jnp.asarray(t, jnp.float32), jnp.asarray(steps, jnp.float32), u
+    )
     members = np.asarray(members, np.float64)
     mean, spread = members.mean(axis=0), members.var(axis=0, ddof=1)
     ordered = np.sort(members, axis=0)
@@ -143,8 +158,10 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
         "crps": scoringrules.crps_ensemble(u, members, m_axis=0, estimator="fair", backend="numpy").mean(),
         "spread_skill": np.sqrt(9 / 8 * spread.mean() / np.mean((mean - u) ** 2)),
         "coverage_90": inside.mean(),
+        "anomaly_nrmse": np.linalg.norm(mean - u) / np.linalg.norm(u - model.scales.field_mean),
         "macro_share": variance_share(np.asarray(macro), np.asarray(macro + micro)),
     }
+    expected["crps_scaled"] = expected["crps"] / model.scales.field_std[0]
     # Another program of the same float32 computation.
     for name, value in expected.items():
         np.testing.assert_allclose(scores[name]["per_trajectory"][0], value, rtol=1e-4, err_msg=name)
@@ -193,6 +210,10 @@ def test_score_groups(result, dataset):
     calibration = result["calibration"]
     assert len(calibration["coverage"]) == len(calibration["levels"]) == 19 and calibration["coverage"][-1] is None
     np.testing.assert_allclose(calibration["coverage_90"], totals["coverage_90"]["mean"], rtol=1e-4)
+    channels = result["per_channel"]
+    assert channels["channel"] == [0] and channels["std"][0] > 0
+    for name in ("anomaly_nrmse", "crps_scaled"):
+        np.testing.assert_allclose(channels[name], [totals[name]["median"]], rtol=1e-5)
     assert list(result["horizon"]) == ["0.05", "0.1", "0.2"]
     spectra = result["spectra"]
     assert set(spectra) == {"wavenumber", "truth", "macro", "forecast"} and spectra["wavenumber"][0] == 1.0
@@ -271,6 +292,16 @@ def test_unreadable_result_is_foreign(smoke_config, tmp_path, text):
     assert evaluation._other_run(str(path), smoke_config)
 
 
+def test_a_result_of_the_same_data_elsewhere_is_replaced(smoke_config, tmp_path):
+    """Data are known by their digest; without one the path tells."""
+    config = Config("custom", data=DataConfig(equation=Recorded(), path="here.npz"))
+    path, moved = tmp_path / "d5_s0.json", change(config, "data", path="there.npz")
+    path.write_text(json.dumps({"config": to_dict(config), "data_digest": "0123abcd"}))
+    assert evaluation._other_run(str(path), moved, "0123abcd") == ""
+    for digest in ("", "4567abcd"):
+        assert "data.path" in evaluation._other_run(str(path), moved, digest)
+
+
 def test_own_result_is_replaced(smoke_config, tmp_path):
     """A result of the same run may be written over, also after the data cache has moved."""
     path = tmp_path / "d2_s0.json"
@@ -294,7 +325,44 @@ def test_diverged_forecast(smoke_run, programs, tmp_path):
     assert result["test"]["reconstruction_nrmse"]["mean"] > 0
     rows = {line.split()[0]: line.split()[1:] for line in format_table(result).splitlines()[2:]}
     assert rows["nrmse"] == ["diverged"] * 5 and "diverged" not in rows["noise_floor"]
+    assert result["diverged"] == 2
+    last = format_table(result).splitlines()[-1]
+    assert last.startswith("The forecasts of 2 of 2 trajectories diverged") and "--steps_per_frame=4" in last
     assert len(list((tmp_path / "figures").iterdir())) == len(returned.paths) - 2
+
+
+def test_other_settings_of_the_forecast(smoke_run, result, programs, monkeypatch, tmp_path):
+    """Solver, members and steps of the command are used and told, beside the result of the run's own settings."""
+    run = shutil.copytree(smoke_run.path, tmp_path / "run")
+    monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
+    changes = {"solver": "euler", "num_members": 4, "steps_per_frame": 3}
+    returned = evaluate(str(run), str(tmp_path / "results"), forecast=changes)
+    name = "result_num_members_4_steps_per_frame_3_solver_euler.json"
+    assert returned.paths == [str(run / name)] and not (tmp_path / "results").exists()
+    found = read_strict(run / name)
+    assert found["config"]["forecast"] == result["config"]["forecast"] | changes
+    steps = (len(result["lead_time"]["t"]) - 1) * 2 * 3  # every other frame is scored
+    assert found["cost"]["forecast_drift_evaluations"] == 4 * steps
+    assert found["test"]["noise_floor"] == result["test"]["noise_floor"]
+    assert found["test"]["crps"] != result["test"]["crps"]
+    with pytest.raises(InputError, match=r"data of .* are generated, but `--data`"):
+        evaluate(str(run), str(tmp_path / "results"), data="my.npz")
+
+
+def test_what_a_table_says(result):
+    """Baselines beside the model and why one is left out; a loss in one line; what is not defined is no divergence."""
+    score = {name: result["test"][name]["median"] for name in ("crps_scaled", "anomaly_nrmse", "crps", "nrmse")}
+    worse, better = ({name: factor * value for name, value in score.items()} for factor in (2, 0.5))
+    beside = result | {"baselines": {"persistence": worse, "dmd": {"left_out": "it needs the package pydmd."}}}
+    table = format_table(beside)
+    assert "DMD is left out: it needs the package pydmd." in table and "loses" not in table
+    last = format_table(beside | {"baselines": {"persistence": worse, "mean": better}}).splitlines()[-1]
+    assert last.startswith("The model loses to the training mean in crps_scaled") and "anomaly_nrmse" in last
+    undefined = {"mean": None, "median": None, "std": None, "per_trajectory": [None, None]}
+    table = format_table(result | {"test": result["test"] | {"nrmse": undefined}})
+    assert "diverged" not in table
+    huge = {"mean": 3e30, "median": 3e30, "std": 0.0, "per_trajectory": [3e30, 3e30]}
+    assert max(map(len, format_table(result | {"test": {"nrmse": huge}}).splitlines()[:3])) < 90
 
 
 def test_missing_workdir(tmp_path):
