@@ -21,8 +21,9 @@ from msvi.build import build_elbo, build_model, build_trajectories
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
-from msvi.forecast import decode_ensemble, forecast_latents
+from msvi.forecast import decode_ensemble, forecast_latents, solver_steps
 from msvi.provenance import peak_memory_gib, versions
+from msvi.suggest import resolve
 from msvi.training.state import cut_frames, init_state, make_optimizer, make_train_chunk, sample_windows, window_times
 from msvi.training.workdir import write_json
 from msvi.types import Gaussian
@@ -35,6 +36,7 @@ def main() -> None:
     """Measures as the flags say, prints the table and writes the JSON."""
     config = cli.read_config()
     dataset = load_dataset(config.case, config.data)
+    config = resolve(config, dataset)
     # The published batch: one window, all of its frames encoded and scored.
     window = config.inference.window
     dense = dataclasses.replace(
@@ -68,9 +70,10 @@ def measure_matmul() -> dict[str, float]:
 
 def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]]:
     """One optimiser step inside the training loop, and its parts alone."""
-    model = build_model(config, dataset)
-    elbo, optimizer = build_elbo(config, model), make_optimizer(config.train)
-    trajectories = build_trajectories(model, dataset.train)
+    whole_model = build_model(config, dataset)
+    elbo, optimizer = build_elbo(config, whole_model), make_optimizer(config.train)
+    model = elbo.model  # of fields and times in its own units, as the trajectories are
+    trajectories = build_trajectories(whole_model, dataset.train)
     state = init_state(elbo, config.train, jax.random.key(0))
     params, batch = state.params, config.train.batch_windows
     steps = config.train.log_every
@@ -97,7 +100,9 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     encode = jax.vmap(jax.vmap(model.encode, (None, 0)), (None, 0))
     decode = jax.vmap(jax.vmap(model.decode, (None, 0), Gaussian(0, None)), (None, 0), Gaussian(0, None))
     drift = jax.vmap(jax.vmap(model.drift, (None, 0, 0)), (None, 0, 0))
-    weights = jax.vmap(elbo.posterior.weights, (None, 0, 0))
+    encoded = Gaussian(*jnp.zeros((2, batch, len(nodes), model.latent_dim)))
+    log_q = model.log_q(params["model"])
+    marginals = jax.vmap(elbo.posterior.marginals, (None, 0, 0, 0, None))
     grads = jax.tree.map(jnp.ones_like, params)
     parts = {
         "cut frames": time_function(cut, trajectories, windows),
@@ -106,8 +111,9 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
         "drift and gradient": time_function(
             both(lambda p: drift(p["model"], times[:, : zq.shape[1]], zq).sum()), params
         ),
-        "posterior weights and gradient": time_function(
-            both(lambda p: sum(a.sum() for a in weights(p["posterior"], times[:, nodes], times))), params
+        "posterior and gradient": time_function(
+            both(lambda p: sum(a.sum() for a in marginals(p["posterior"], times[:, nodes], encoded, times, log_q))),
+            params,
         ),
         "bound and gradient": time_function(both(total), params, trajectories),
         "Adam": time_function(jax.jit(lambda g, s, p: optimizer.update(g, s, p)), grads, state.opt_state, params),
@@ -127,9 +133,10 @@ def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, fl
     """One ensemble over a whole trajectory: the SDE solve, and decoding with sampling."""
     model = build_model(config, dataset)
     params = model.init(jax.random.key(0))
-    t, u0 = jnp.asarray(dataset.test.t[0], jnp.float32), jnp.asarray(dataset.test.u[0, 0])
-    members, steps, solver = config.forecast.num_members, config.forecast.steps_per_frame, config.forecast.solver
-    solve = jax.jit(lambda p, key: forecast_latents(model, p, t, u0, key, members, steps, solver))
+    t, u0 = dataset.test.t[0], jnp.asarray(dataset.test.u[0, 0])
+    members, solver = config.forecast.num_members, config.forecast.solver
+    steps = solver_steps(t[None], model.scales.spacing, config.forecast.steps_per_frame)[0]
+    solve = jax.jit(lambda p, key: forecast_latents(model, p, t, u0, key, members, solver=solver, steps=steps))
     decode = jax.jit(lambda p, z, key: decode_ensemble(model, p, z, key))
     z = solve(params, jax.random.key(0))
     label = f"{members} members, {len(t)} frames"

@@ -18,7 +18,7 @@ PARTS = {
     "encoder and gradient",
     "decoder and gradient",
     "drift and gradient",
-    "posterior weights and gradient",
+    "posterior and gradient",
     "bound and gradient",
     "Adam",
 }
