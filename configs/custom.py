@@ -32,6 +32,6 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         inference=InferenceConfig(
             posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
         ),
-        train=TrainConfig(random_shift=-1),
+        train=TrainConfig(steps=10_000, random_shift=-1),
     )
     return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, {"published": {"inference.window": 128}})))

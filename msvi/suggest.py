@@ -32,8 +32,9 @@ _ENCODED = 4096
 _TRAJECTORIES, _FRAMES, _SNAPSHOTS = 16, 512, 256
 # Exponent of the mean squared increment in time, below which paths count as rough: 1 of a diffusion, 2 of a smooth one.
 _ROUGH = 1.5
-# Part of its deviation by which a straight line between two nodes may miss the coarse field half-way.
-_MISSED = 0.1
+# Part of its deviation by which a straight line between two nodes may miss the coarse field half-way: nodes of an
+# oscillation then lie 0.4 radian apart, and its time derivative is right to a per mille.
+_MISSED = 0.02
 # Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
 _ONE_STRUCTURE = 0.5
 # Trajectories from which on it can be told whether one place differs from another.
