@@ -10,6 +10,7 @@ import pytest
 from msvi.data.burgers_1d import Burgers1D
 from msvi.data.dataset import DataConfig
 from msvi.model.multiscale import ModelConfig, MultiscaleModel
+from msvi.scales import Scales
 
 # Most of the time of small tests is compilation, and XLA's optimisations are most of that: half the time without.
 jax.config.update("jax_disable_most_optimizations", True)
@@ -46,7 +47,9 @@ def model_config():
 @pytest.fixture(scope="session")
 def model(model_config):
     """40 periodic points, 5 coarse cells, 2 microscale latents."""
-    return MultiscaleModel(model_config, grid=(40,), num_channels=1, boundary=("periodic",), field_scale=0.1)
+    return MultiscaleModel(
+        model_config, grid=(40,), num_channels=1, boundary=("periodic",), scales=Scales((0.0,), (0.1,))
+    )
 
 
 @pytest.fixture(scope="session")

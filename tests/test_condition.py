@@ -83,7 +83,7 @@ def test_forecast_follows_the_forcing(model):
     layer = params["macro_drift"]["params"]["MLP_0"]["Dense_0"]
     layer["kernel"] = layer["kernel"].at[3, 0].set(1.0)
     params |= {"log_q": jnp.full(model.latent_dim, -80.0), "posterior_log_var": jnp.full(model.latent_dim, -80.0)}
-    t = jnp.linspace(0.0, 1.0, 201)
+    t = np.linspace(0.0, 1.0, 201)
     conditions = Conditions(None, jnp.array([0.0, 1.0]), jnp.array([[0.0], [2.0]]))
     z = forecast_latents(model, params, t, jnp.zeros((40, 1)), jax.random.key(0), 1, conditions=conditions)
     np.testing.assert_allclose(z[0, :, 0], np.asarray(t) ** 2, atol=0.01)

@@ -379,17 +379,22 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("model.coarsening", [0, -50]),
         ("model.n_sigma", [0]),
         ("model.stencil_radius", [-1]),
-        ("model.encoder_pooling", [0, -4]),
+        ("model.encoder_pooling", [-4]),
+        ("model.time_unit", [-1.0, float("nan"), float("inf")]),
+        ("model.micro_frame", ["still"]),
+        ("model.coordinates", ["waves"]),
         ("model.cell_features", [-1]),
         ("model.drift_scale", [0.0, -1.0, float("nan"), float("inf")]),
         ("model.macro_hidden", [(0,), (16, -1)]),
         ("model.micro_hidden", [(0,)]),
         ("model.encoder_hidden", [(0,)]),
         ("model.decoder_hidden", [(0,)]),
-        ("inference.window", [1, 0]),
-        ("inference.num_nodes", [1]),
-        ("inference.num_scored", [0]),
-        ("inference.num_quadrature", [0]),
+        ("inference.posterior", ["gaussian"]),
+        ("inference.window", [1, -2]),
+        ("inference.num_nodes", [1, -2]),
+        ("inference.num_scored", [-1]),
+        ("inference.num_quadrature", [-1]),
+        ("inference.init_rate", [0.0, -1.0]),
         ("inference.init_length", [0.0]),
         ("inference.init_noise", [0.0]),
         ("inference.drift_weight", [-1.0, float("nan")]),
@@ -399,7 +404,7 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("train.decay_rate", [0.0, -0.9]),
         ("train.decay_steps", [0]),
         ("train.batch_windows", [0]),
-        ("train.random_shift", [-1]),
+        ("train.random_shift", [-2]),
         ("train.clip_norm", [-1.0, float("nan")]),
         ("train.average_decay", [-0.1, 1.0, float("nan")]),
         ("train.log_every", [0]),
@@ -415,6 +420,28 @@ def test_value_out_of_range(name, values):
     for value in values:
         text = refusal(name, value)
         assert name.split(".")[-1] in text and str(value) in text, text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model.encoder_pooling", 0),
+        ("model.time_unit", 0),
+        ("model.micro_frame", "auto"),
+        ("model.coordinates", "auto"),
+        ("inference.posterior", "auto"),
+        ("inference.window", 0),
+        ("inference.num_nodes", 0),
+        ("inference.num_scored", 0),
+        ("inference.num_quadrature", 0),
+        ("inference.drift_weight", 0.0),
+        ("train.random_shift", -1),
+    ],
+)
+def test_value_left_to_the_data(name, value):
+    """What follows from the training trajectories may be left open in any case, not only with a file."""
+    group, field = name.split(".")
+    assert getattr(getattr(from_dict(with_value(name, value)), group), field) == value
 
 
 @pytest.mark.parametrize(

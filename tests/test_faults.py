@@ -40,7 +40,7 @@ LIMITED = """
 import math, resource, runpy, sys
 from msvi.training import loop
 
-loop.make_validation = lambda *parts: lambda state: {"val_nrmse": 0.0, "val_reconstruction": 0.0}
+loop.make_validation = lambda *parts: lambda state: dict.fromkeys(("val_crps", "val_nrmse", "val_reconstruction"), 0.0)
 if math.isfinite(size := float(sys.argv[1])):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
 sys.argv = sys.argv[2:]
@@ -68,7 +68,8 @@ from msvi.training import loop
 
 def validate(state):
     norm = float(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(state.average)))
-    return {"val_nrmse": 1 / int(state.step) + int(state.step) // 4 % 3 // 2 + 1e-9 * norm, "val_reconstruction": norm}
+    score = 1 / int(state.step) + int(state.step) // 4 % 3 // 2 + 1e-9 * norm
+    return {"val_crps": score, "val_nrmse": score, "val_reconstruction": norm}
 
 loop.make_validation = lambda model, dataset, config: validate
 for line in sys.stdin:
@@ -183,7 +184,7 @@ def test_best_outlasts_damage(smoke_config, programs, monkeypatch, tmp_path, dam
         return lambda state, *data_and_count: (state._replace(step=state.step + data_and_count[-1]), zeros)
 
     def make_validation(model, dataset, config):
-        return lambda state: {"val_nrmse": int(state.step) / 100, "val_reconstruction": 0.1}
+        return lambda state: {"val_crps": int(state.step) / 100, "val_nrmse": 0.2, "val_reconstruction": 0.1}
 
     monkeypatch.setattr(loop, "make_train_chunk", make_chunk)
     monkeypatch.setattr(loop, "make_validation", make_validation)
@@ -193,7 +194,7 @@ def test_best_outlasts_damage(smoke_config, programs, monkeypatch, tmp_path, dam
         DAMAGES["truncated"](files(tmp_path / "run" / "checkpoints" / damage / "state")[-1])
     state = loop.train(change(smoke_config, "train", steps=60), run.path)
     assert (run.latest.latest_step(), run.best.latest_step()) == (60, 20)
-    assert run.best.restore(state)[1]["val_nrmse"] == 0.2
+    assert run.best.restore(state)[1]["val_crps"] == 0.2
     aside = [f"{damage.removeprefix('best/')}.damaged"] if damage and damage.startswith("best") else []
     assert names(tmp_path / "run" / "checkpoints" / "best") == sorted(["20", "20.spare", *aside])
     assert [entry["step"] for entry in run.read_history()] == [10, 20, 30, 40, 50, 60]

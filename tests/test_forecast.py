@@ -1,5 +1,6 @@
 """The SDE solver on an Ornstein-Uhlenbeck process, and the two ends of a forecast."""
 
+import dataclasses
 import functools
 
 import jax
@@ -15,7 +16,9 @@ from msvi.forecast import (
     forecast_field,
     forecast_latents,
     solve_sde,
+    solver_steps,
 )
+from msvi.scales import Scales
 
 RATE = jnp.array([1.0, 3.0])
 LOG_Q = jnp.log(jnp.array([0.5, 2.0]))
@@ -26,10 +29,15 @@ def decay(t, z):
     return -RATE * z
 
 
-@functools.partial(jax.jit, static_argnames="steps_per_frame")
-def paths(t, log_q, keys, steps_per_frame=1):
+@functools.partial(jax.jit, static_argnames="solver")
+def paths(t, log_q, keys, steps=None, solver="euler"):
     """Ensemble of `dz = -RATE z dt + sqrt(Q) dW` from `Z0`, `(member, time, 2)`."""
-    return jax.vmap(lambda key: solve_sde(decay, lambda t: log_q, t, Z0, key, steps_per_frame))(keys)
+    return jax.vmap(lambda key: solve_sde(decay, lambda t: log_q, t, Z0, key, steps, solver))(keys)
+
+
+def refined(t, steps_per_frame):
+    """So many equal steps from each frame to the next."""
+    return jnp.asarray(solver_steps(np.asarray(t)[None], 0, steps_per_frame)[0], jnp.float32)
 
 
 def test_ornstein_uhlenbeck_moments():
@@ -86,7 +94,8 @@ def test_quadratic_variation():
     Five standard errors `sqrt(2 / n)` of 400 increments, and the drift's share, `dt` times order one.
     """
     t = np.cumsum(np.concatenate([[0.0], np.tile([0.001, 0.003], 200)]))
-    path = np.asarray(paths(jnp.asarray(t, jnp.float32), LOG_Q, jax.random.split(jax.random.key(0), 1), 4))[0]
+    frames = jnp.asarray(t, jnp.float32)
+    path = np.asarray(paths(frames, LOG_Q, jax.random.split(jax.random.key(0), 1), refined(t, 4)))[0]
     increments = np.diff(path, axis=0)
     scaled = increments**2 / np.diff(t)[:, None]
     np.testing.assert_allclose(scaled.mean(axis=0), np.exp(LOG_Q), rtol=5 * np.sqrt(2 / 400) + 0.02)
@@ -103,8 +112,9 @@ def test_without_noise_it_is_the_explicit_euler_loop(steps_per_frame):
     def drift(time, z):
         return jnp.stack([z[1], -z[0] + jnp.sin(3 * time)])
 
+    steps, silent = refined(t, steps_per_frame), jnp.full(2, -jnp.inf)
     solved = solve_sde(
-        drift, lambda t: jnp.full(2, -jnp.inf), jnp.asarray(t, jnp.float32), Z0, jax.random.key(0), steps_per_frame
+        drift, lambda t: silent, jnp.asarray(t, jnp.float32), Z0, jax.random.key(0), steps, solver="euler"
     )
     z, time, expected = np.asarray(Z0, np.float64), 0.0, [np.asarray(Z0, np.float64)]
     for dt in np.diff(t) / steps_per_frame:
@@ -119,8 +129,49 @@ def test_steps_per_frame_refine():
     """First order: twice the steps, half the error of a linear decay, within 10 %."""
     t, silent, keys = jnp.linspace(0.0, 1.0, 11), jnp.full(2, -jnp.inf), jax.random.split(jax.random.key(0), 1)
     exact = np.asarray(Z0) * np.exp(-np.asarray(RATE))
-    coarse, fine = (np.abs(paths(t, silent, keys, n)[0, -1] - exact) for n in (4, 8))
+    coarse, fine = (np.abs(paths(t, silent, keys, refined(t, n))[0, -1] - exact) for n in (4, 8))
     np.testing.assert_allclose(coarse / fine, 2, rtol=0.1)
+
+
+def test_solver_steps():
+    """All frames, in equal steps no longer than the spacing, and as many for each trajectory."""
+    t = np.array([[0.0, 1.0, 2.0, 5.0], [0.0, 1.0, 2.0, 3.0]])
+    steps = solver_steps(t, 1.0)
+    np.testing.assert_allclose(steps[0], [0, 1, 2, 3, 4, 5])
+    assert steps.shape == (2, 6) and set(t[1]) <= set(steps[1]) and np.diff(steps[1]).max() <= 1
+    np.testing.assert_allclose(solver_steps(t[:1], 1.0, 2)[0], np.linspace(0, 5, 11))
+    np.testing.assert_allclose(solver_steps(t[:1], 0.0, 2)[0], [0, 0.5, 1, 1.5, 2, 3.5, 5])
+    # Times as single precision keeps them are not spaced wider than they were.
+    uneven = np.float64(np.float32(0.1) * np.arange(101, dtype=np.float32))[None]
+    assert solver_steps(uneven, 0.1).shape == (1, 101)
+
+
+@pytest.mark.parametrize("solver", ["euler", "shark"])
+def test_gap_is_crossed_in_steps_of_the_usual_length(solver):
+    """An Ornstein-Uhlenbeck process of rate 2 and sigma .5 across a gap of 1 with frames .01 apart: its exact mean,
+    `z0 exp(-2)`, and variance `sigma² (1 - exp(-4)) / 4`, within five standard errors of 4000 and the bias of Euler.
+
+    In one step it would be at `-z0`, with a variance of .25.
+    """
+    t, rate, sigma, z0, n = np.array([0.0, 0.01, 1.01, 1.02]), 2.0, 0.5, 0.368, 4000
+    steps = jnp.asarray(solver_steps(t[None], 0.01)[0], jnp.float32)
+    log_q = jnp.full(1, 2 * np.log(sigma))
+
+    @jax.jit
+    def run(keys):
+        return jax.vmap(
+            lambda key: solve_sde(
+                lambda t, z: -rate * z, lambda t: log_q, jnp.float32(t), jnp.full(1, z0), key, steps, solver
+            )
+        )(keys)
+
+    z = np.asarray(run(jax.random.split(jax.random.key(0), n)), np.float64)[:, 2, 0]
+    mean = z0 * np.exp(-rate * t[2])
+    var = sigma**2 / (2 * rate) * (1 - np.exp(-2 * rate * t[2]))
+    assert abs(mean - 0.050) < 2e-3 and abs(var - 0.0625) < 2e-3
+    bias = 0.02 if solver == "euler" else 1e-3
+    assert abs(z.mean() - mean) < 5 * np.sqrt(var / n) + bias * mean
+    assert abs(z.var() / var - 1) < 5 * np.sqrt(2 / n) + bias
 
 
 U0 = jnp.asarray(0.1 * np.random.default_rng(1).standard_normal((40, 1)), jnp.float32)
@@ -130,7 +181,8 @@ MEMBERS, DT = 2000, 0.25
 @pytest.fixture(scope="module")
 def two_frames(model, params):
     """Latents of many members at the first frame and one frame on, `(member, 2, latent_dim)`."""
-    run = jax.jit(lambda key: forecast_latents(model, params, jnp.array([0.5, 0.5 + DT]), U0, key, MEMBERS))
+    t = np.array([0.5, 0.5 + DT])
+    run = jax.jit(lambda key: forecast_latents(model, params, t, U0, key, MEMBERS, solver="euler"))
     return run(jax.random.key(2))
 
 
@@ -223,7 +275,7 @@ def test_stride_leaves_the_path_as_it_is(model, params, stride):
 
     Mean and deviation are those of the latents decoded by themselves with the key that the forecast keeps for noise.
     """
-    t, members = jnp.linspace(0.0, 0.7, 8), 4
+    t, members = np.linspace(0.0, 0.7, 8), 4
     run = jax.jit(lambda key, stride: forecast_field(model, params, t, U0, key, members, 2, stride), static_argnums=1)
     whole, (mean, std, z) = run(jax.random.key(2), 1), run(jax.random.key(2), stride)
     assert z.shape == (members, len(range(0, 8, stride)), model.latent_dim)
@@ -237,8 +289,38 @@ def test_stride_leaves_the_path_as_it_is(model, params, stride):
 
 def test_forecasts_are_reproducible(model, params):
     """The same key gives the same bits, another key another ensemble."""
-    run = jax.jit(lambda key: forecast_field(model, params, jnp.linspace(0.0, 0.2, 3), U0, key, 4))
+    run = jax.jit(lambda key: forecast_field(model, params, np.linspace(0.0, 0.2, 3), U0, key, 4))
     first, again, other = (run(jax.random.key(k)) for k in (2, 2, 3))
     for a, b, c in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(a, b)
         assert np.abs(a - c).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "scales", [Scales((0.0,), (1.0,), 7.0), Scales((300.0,), (50.0,), 1e-3), Scales((0.0,), (1e20,))]
+)
+def test_forecast_in_other_units(model, params, scales):
+    """Fields and times in other units, and from another origin: the same latents, and the same fields in those units.
+
+    300 is 6 deviations, of which float32 keeps 1e-6.
+    """
+    unit = dataclasses.replace(model, scales=Scales((0.0,), (1.0,)))
+    other = dataclasses.replace(model, scales=scales)
+    t, u0 = np.linspace(0.0, 0.5, 6), 10 * np.asarray(U0)
+    mean, std, z = forecast_field(unit, params, t, jnp.asarray(u0), jax.random.key(2), 4)
+    u0 = jnp.float32(u0 * scales.field_std[0] + scales.field_mean[0])
+    found = forecast_field(other, params, t * scales.time_unit, u0, jax.random.key(2), 4)
+    np.testing.assert_allclose(found[2], z, atol=1e-3)
+    np.testing.assert_allclose((found[0] - scales.field_mean[0]) / scales.field_std[0], mean, atol=1e-3)
+    np.testing.assert_allclose(found[1] / scales.field_std[0], std, atol=1e-4)
+
+
+def test_traced_times_need_steps(model, params):
+    """Their number cannot be known; with the steps given the forecast is that of known times."""
+    t = np.linspace(0.0, 0.5, 6)
+    with pytest.raises(TypeError, match="pass `steps`, from `solver_steps`"):
+        jax.jit(lambda t: forecast_latents(model, params, t, U0, jax.random.key(2), 2))(t)
+    steps = solver_steps(t[None], model.scales.spacing)[0]
+    run = jax.jit(lambda t, steps: forecast_latents(model, params, t, U0, jax.random.key(2), 2, steps=steps))
+    known = forecast_latents(model, params, t, U0, jax.random.key(2), 2)
+    np.testing.assert_allclose(run(t, steps), known, atol=1e-5)

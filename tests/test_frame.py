@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msvi.model.frame import cell_positions, centre, centroid, shift
+from msvi.model.frame import cell_positions, centre, centroid, concentration, shift
 
 
 def bump(shape, at):
@@ -34,9 +34,9 @@ def test_centroid_of_a_symmetric_bump(shape, at):
 
 
 def test_sign_and_size_do_not_move_the_centroid():
-    """It is that of `|zeta|²`, summed over channels."""
+    """It is that of the squared differences, summed over channels: nor does a constant added to each."""
     zeta = bump((20,), (0.3,))
-    other = jnp.concatenate([-3 * zeta, 2 * zeta], axis=-1)
+    other = jnp.concatenate([7 - 3 * zeta, 2 * zeta - 1], axis=-1)
     np.testing.assert_allclose(centroid(other, LINE), centroid(zeta, LINE), atol=1e-5)
 
 
@@ -105,14 +105,28 @@ def test_cell_positions():
 
 
 def test_centroid_between_edges_is_the_mean_place():
-    """Of `|zeta|²`, in phases from the middle of the axis, to float32: one cell's own place, two cells' weighted mean,
-    a constant's middle. An axis around a circle beside it is counted as ever."""
-    one = jnp.zeros((8, 5, 1)).at[6, 1].set(-3.0)
-    np.testing.assert_allclose(centroid(one, SQUARE), phase(6.5 / 8 - 0.5, 1.5 / 5 - 0.5), atol=1e-5)
-    two = one.at[1, 1].set(1.0)
-    np.testing.assert_allclose(centroid(two, SQUARE)[0], 2 * np.pi * ((9 * 6.5 + 1.5) / 80 - 0.5), atol=1e-5)
-    np.testing.assert_allclose(centroid(jnp.ones((8, 5, 2)), SQUARE), 0.0, atol=1e-5)
-    np.testing.assert_allclose(centroid(one, ("edge", "periodic")), phase(6.5 / 8 - 0.5, 1 / 5), atol=1e-5)
+    """Of the squared differences, in phases from the middle of the axis, to float32: a peak's own place, two peaks'
+    weighted mean, a step's middle. An axis around a circle beside it is counted as ever; a constant changes nothing."""
+    one = jnp.zeros((8, 7, 1)).at[5, 2].set(-3.0)
+    np.testing.assert_allclose(centroid(one, SQUARE), phase(5.5 / 8 - 0.5, 2.5 / 7 - 0.5), atol=1e-5)
+    np.testing.assert_allclose(centroid(one + 4, SQUARE), centroid(one, SQUARE), atol=1e-5)
+    two = one.at[2, 2].set(1.0)
+    np.testing.assert_allclose(centroid(two, SQUARE)[0], 2 * np.pi * ((9 * 5.5 + 2.5) / 80 - 0.5), atol=1e-5)
+    step = jnp.zeros((8, 1)).at[3:].set(2.0)
+    np.testing.assert_allclose(centroid(step, ("edge",)), phase(3 / 8 - 0.5), atol=1e-5)
+    np.testing.assert_allclose(centroid(one, ("edge", "periodic")), phase(5.5 / 8 - 0.5, 2 / 7), atol=1e-5)
+
+
+def test_concentration():
+    """0 for a wave that changes everywhere alike, near 1 for a front in one place, whatever constant is added, and for
+    the least concentrated of two axes; between edges nothing is."""
+    x = np.arange(64) / 64
+    wave = jnp.asarray(np.sin(4 * np.pi * x)[:, None], jnp.float32)
+    front = jnp.zeros((64, 1)).at[30:32].set(1.0)
+    assert concentration(wave, LINE) < 0.01
+    assert concentration(front, LINE) > 0.98 and concentration(front + 100, LINE) > 0.98
+    assert concentration(front, ("edge",)) == 0
+    assert concentration(jnp.broadcast_to(front[:, None], (64, 64, 1)), TORUS) < 0.01
 
 
 def test_edges_stay_where_they_are():

@@ -12,6 +12,9 @@ from conftest import perturb
 from msvi.errors import InputError
 from msvi.model.multiscale import ModelConfig, MultiscaleModel
 from msvi.model.networks import MLP, MacroDrift, MicroEncoder, pool
+from msvi.scales import Scales
+
+SCALE = 0.1  # of every model here
 
 encode, decode, decode_parts, drift = (
     jax.jit(method, static_argnums=0)
@@ -38,7 +41,7 @@ def test_decoder_is_the_product_of_its_experts(model, params):
     decoded = decode(model, params, z)
     macro = np.asarray(decode_parts(model, params, z)[0], np.float64)[:, 0]
     micro = macro + np.asarray(bare_g(model, params, z), np.float64)[:, 0]
-    scale = model.field_scale
+    scale = SCALE
     macro_var, micro_var = (
         np.exp(np.asarray(params[name], np.float64)[:, 0]) * scale**2 for name in ("macro_log_var", "micro_log_var")
     )
@@ -60,7 +63,7 @@ def test_certain_experts_win(model, params):
     lifted, _ = decode_parts(model, params, z)
     macro_wins = decode(model, params | {"macro_log_var": sure}, z)
     np.testing.assert_allclose(macro_wins.mean, lifted, atol=1e-6)
-    np.testing.assert_allclose(macro_wins.log_var, -20.0 + 2 * np.log(model.field_scale), rtol=1e-5)
+    np.testing.assert_allclose(macro_wins.log_var, -20.0 + 2 * np.log(SCALE), rtol=1e-5)
     micro_wins = decode(model, params | {"micro_log_var": sure}, z)
     np.testing.assert_allclose(micro_wins.mean, lifted + bare_g(model, params, z), atol=1e-6)
 
@@ -71,17 +74,17 @@ def test_parts_sum_to_the_mean(model, params):
     macro, micro = decode_parts(model, params, z)
     np.testing.assert_allclose(macro + micro, decode(model, params, z).mean, atol=1e-7)
     zeta, _ = model.split(z)
-    lifted = model.filter.lift(params["kernel"], zeta) * model.field_scale * model.filter.gain
+    lifted = model.filter.lift(params["kernel"], zeta) * SCALE * model.filter.gain
     np.testing.assert_allclose(macro, lifted, atol=1e-7)
 
 
 def test_encoder_restricts(model, params):
-    """`zeta` is the restriction in units of `field_scale` and gain; the variance is the parameter."""
+    """`zeta` is the restriction in units of the scale and gain; the variance is the parameter."""
     u = draw_u(model)
     encoded = encode(model, params, u)
     zeta, eta = model.split(encoded.mean)
     np.testing.assert_allclose(
-        zeta, model.filter.restrict(params["kernel"], u) / (model.field_scale * model.filter.gain), rtol=1e-5
+        zeta, model.filter.restrict(params["kernel"], u) / (SCALE * model.filter.gain), rtol=1e-5
     )
     np.testing.assert_array_equal(encoded.log_var, params["posterior_log_var"])
     assert np.all(np.abs(eta) > 0)
@@ -103,32 +106,70 @@ def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
 
 
 def test_constant_field_survives_encoder_and_decoder(model_config):
-    """A fresh model on one unit of `field_scale`: `zeta` is of order one and the macro part gives the field back."""
-    model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=0), (40,), 1, ("periodic",), 0.1)
+    """A fresh model on one unit of the scale: `zeta` is of order one and the macro part gives the field back."""
+    model = MultiscaleModel(
+        dataclasses.replace(model_config, micro_dim=0), (40,), 1, ("periodic",), Scales((0.0,), (SCALE,))
+    )
     params = jax.jit(model.init)(jax.random.key(0))
     z = encode(model, params, jnp.full(model.field_shape, 0.1)).mean
     np.testing.assert_allclose(z, 1.0, rtol=1e-5)
     np.testing.assert_allclose(decode(model, params, z).mean, 0.1, rtol=0.06)  # ripple of the kernel cut at 2 s
 
 
-@pytest.mark.parametrize("field_scale", [0.1, 10.0])
-def test_units_of_the_field_do_not_matter(model, params, field_scale):
-    """The same field in other units has the same latents, and is decoded in those units."""
-    other = dataclasses.replace(model, field_scale=field_scale)
-    u = 10 * draw_u(model)
-    z = encode(model, params, model.field_scale * u).mean
-    np.testing.assert_allclose(encode(other, params, field_scale * u).mean, z, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 10.0), (-3.0, 0.5), (40.0, 1e-6), (0.0, 1e20)])
+def test_units_of_the_field_do_not_matter(model, params, mean, std):
+    """The same field in other units, and from another origin, has the same latents, and is decoded in those units.
+
+    As good as the digits that float32 leaves of the field, 6e-8 of the mean: 40 million deviations leave none.
+    """
+    mean = mean * std
+    other = dataclasses.replace(model, scales=Scales((mean,), (std,)))
+    u = np.asarray(draw_u(model)) / SCALE
+    z = encode(model, params, SCALE * u).mean
+    tolerance = 1e-5 + 1e-6 * abs(mean / std)
+    np.testing.assert_allclose(encode(other, params, jnp.float32(mean + std * u)).mean, z, atol=10 * tolerance)
     here, there = decode(model, params, z), decode(other, params, z)
-    np.testing.assert_allclose(there.mean / field_scale, here.mean / model.field_scale, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(
-        there.log_var - 2 * np.log(field_scale), here.log_var - 2 * np.log(model.field_scale), rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose((there.mean - np.float32(mean)) / std, here.mean / SCALE, atol=tolerance)
+    np.testing.assert_allclose(there.log_var - 2 * np.log(std), here.log_var - 2 * np.log(SCALE), rtol=1e-5, atol=2e-5)
+    macro, micro = decode_parts(other, params, z)
+    np.testing.assert_allclose(macro + micro, there.mean, rtol=1e-6, atol=1e-6 * std)
+
+
+def test_standardised_model_is_the_same_model(model, params):
+    """Same parameters and same latents on standardised fields; its densities lack the unit alone."""
+    scaled = dataclasses.replace(model, scales=Scales((2.0,), (0.1,), time_unit=3.0, spacing=0.6))
+    assert scaled.standardised.scales == Scales((0.0,), (1.0,), 1.0, 0.2)
+    u = 2.0 + draw_u(model)
+    z = encode(scaled, params, u).mean
+    np.testing.assert_allclose(encode(scaled.standardised, params, scaled.scales.standardise(u)).mean, z, atol=1e-5)
+    inside, outside = decode(scaled.standardised, params, z), decode(scaled, params, z)
+    np.testing.assert_allclose(scaled.scales.restore(inside.mean), outside.mean, atol=1e-6)
+    np.testing.assert_allclose(inside.log_var, outside.log_var - 2 * np.log(0.1), atol=1e-5)
+
+
+@pytest.mark.parametrize("coordinates", ["cells", "modes"])
+def test_coordinates_are_another_way_to_write_the_state(model, params, coordinates):
+    """In modes the state is an orthonormal transform of that in cells: field, rates and length are the same."""
+    cells = dataclasses.replace(model, config=dataclasses.replace(model.config, coordinates="cells"))
+    other = dataclasses.replace(model, config=dataclasses.replace(model.config, coordinates=coordinates))
+    u, t = draw_u(model), jnp.float32(0.3)
+    z, z_other = (encode(m, params, u).mean for m in (cells, other))
+    np.testing.assert_allclose(jnp.linalg.norm(z_other), jnp.linalg.norm(z), rtol=1e-5)
+    for a, b in zip(cells.split(z), other.split(z_other), strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-5)
+    np.testing.assert_allclose(decode(other, params, z_other).mean, decode(cells, params, z).mean, atol=1e-6)
+    rates = (m.split(drift(m, params, t, state)) for m, state in ((cells, z), (other, z_other)))
+    for a, b in zip(*rates, strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-4)
+    np.testing.assert_allclose(other.join(*other.split(z_other)), z_other, atol=1e-6)
 
 
 @pytest.mark.parametrize("micro_dim", range(6))
 def test_every_micro_dim_builds(model_config, micro_dim):
     """Sizes follow from `micro_dim`, all values are finite; 0 has the macro expert alone and no micro parameters."""
-    model = MultiscaleModel(dataclasses.replace(model_config, micro_dim=micro_dim), (40,), 1, ("periodic",), 0.1)
+    model = MultiscaleModel(
+        dataclasses.replace(model_config, micro_dim=micro_dim), (40,), 1, ("periodic",), Scales((0.0,), (SCALE,))
+    )
     assert model.latent_dim == 5 + micro_dim
 
     @jax.jit
@@ -218,7 +259,7 @@ def test_initial_values_are_the_configured_ones(model_config):
     config = dataclasses.replace(
         model_config, init_posterior_log_var=-5.0, init_log_q=-3.0, init_macro_log_var=-1.0, init_micro_log_var=-2.0
     )
-    model = MultiscaleModel(config, (40,), 1, ("periodic",), 0.1)
+    model = MultiscaleModel(config, (40,), 1, ("periodic",), Scales((0.0,), (SCALE,)))
     params = jax.jit(model.init)(jax.random.key(0))
     np.testing.assert_array_equal(encode(model, params, jnp.zeros(model.field_shape)).log_var, -5.0)
     np.testing.assert_array_equal(model.log_q(params), -3.0)
@@ -247,8 +288,8 @@ def test_moving_model_is_the_same_everywhere(moving):
     np.testing.assert_allclose(rates_shifted[0], jnp.roll(rates[0], cells, 0), atol=1e-4)
     np.testing.assert_allclose(rates_shifted[1], rates[1], atol=1e-4)
     decoded, decoded_shifted = (decode(model, params, state).mean for state in (z, shifted))
-    np.testing.assert_allclose(decoded_shifted, jnp.roll(decoded, points, 0), atol=1e-5 * model.field_scale)
-    assert np.ptp(decode_parts(model, params, z)[1]) > 0.01 * model.field_scale  # there is something to shift
+    np.testing.assert_allclose(decoded_shifted, jnp.roll(decoded, points, 0), atol=1e-5 * SCALE)
+    assert np.ptp(decode_parts(model, params, z)[1]) > 0.01 * SCALE  # there is something to shift
 
 
 def test_fixed_model_is_not(model, params):
@@ -272,7 +313,7 @@ def test_moving_frame_between_edges(model):
     """The microscale follows a state that moves by whole cells in the middle of the mesh: the same `eta`, and a
     microscale part that lies as much further on. Away from the edges, whose values come in from beyond."""
     config = dataclasses.replace(model.config, micro_frame="moving", coarsening=4)
-    edges = MultiscaleModel(config, (80,), 1, ("edge",), 0.1)
+    edges = MultiscaleModel(config, (80,), 1, ("edge",), Scales((0.0,), (SCALE,)))
     params = perturb(jax.jit(edges.init)(jax.random.key(3)))
     params |= {name: jnp.full(edges.field_shape, -3.0) for name in ("macro_log_var", "micro_log_var")}
     # The network that places the frame sees where the state lies; here it adds nothing.
@@ -283,8 +324,8 @@ def test_moving_frame_between_edges(model):
     np.testing.assert_allclose(zeta_moved, jnp.roll(zeta, 2, 0), atol=1e-5)
     np.testing.assert_allclose(eta_moved, eta, atol=1e-4)
     micro, micro_moved = (decode_parts(edges, params, state)[1] for state in (z, moved))
-    np.testing.assert_allclose(micro_moved[30:60], micro[22:52], atol=1e-4 * edges.field_scale)
-    assert np.ptp(micro[22:52]) > 0.01 * edges.field_scale
+    np.testing.assert_allclose(micro_moved[30:60], micro[22:52], atol=1e-4 * SCALE)
+    assert np.ptp(micro[22:52]) > 0.01 * SCALE
 
 
 def test_closure_has_no_frame(model_config, model):
@@ -323,10 +364,10 @@ def test_encoder_of_the_model_pools_what_the_mesh_misses(model):
     u = draw_u(model)
     zeta, eta = pooling.split(encode(pooling, params, u).mean)
     residual = u - model.filter.lift(params["kernel"], model.filter.restrict(params["kernel"], u))
-    pooled = jnp.asarray(pool_by_loops(residual / model.field_scale, 4), jnp.float32)
+    pooled = jnp.asarray(pool_by_loops(residual / SCALE, 4), jnp.float32)
     np.testing.assert_allclose(eta, MicroEncoder((8,), 2).apply(params["encoder"], pooled), atol=1e-5)
     restricted = model.filter.restrict(params["kernel"], u)
-    np.testing.assert_allclose(zeta, restricted / (model.field_scale * model.filter.gain), rtol=1e-5)
+    np.testing.assert_allclose(zeta, restricted / (SCALE * model.filter.gain), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("grid", "pooling", "divisor"), [((40,), 3, 40), ((16, 24), 16, 8), ((16, 24), 3, 8)])
@@ -334,7 +375,7 @@ def test_pooling_that_does_not_divide_is_refused(model, grid, pooling, divisor):
     """Where the model is built, by name, with a divisor of all axes proposed."""
     config = dataclasses.replace(model.config, encoder_pooling=pooling)
     with pytest.raises(InputError, match=rf"`model.encoder_pooling` must divide .*, got {pooling}; .* of {divisor}\."):
-        MultiscaleModel(config, grid, 1, ("periodic",) * len(grid), 0.1)
+        MultiscaleModel(config, grid, 1, ("periodic",) * len(grid), Scales((0.0,), (SCALE,)))
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +383,9 @@ def plane(model_config):
     """20 x 16 points of two channels with edges, 5 x 4 coarse cells, 2 microscale latents; parameters off their initial
     values."""
     config = dataclasses.replace(model_config, coarsening=4, n_sigma=1, encoder_pooling=2)
-    model = MultiscaleModel(config, grid=(20, 16), num_channels=2, boundary=("edge", "edge"), field_scale=0.1)
+    model = MultiscaleModel(
+        config, grid=(20, 16), num_channels=2, boundary=("edge", "edge"), scales=Scales((0.0, 0.0), (SCALE, SCALE))
+    )
     return model, perturb(jax.jit(model.init)(jax.random.key(0)))
 
 
@@ -356,7 +399,7 @@ def test_two_dimensional_model(plane):
     assert encoded.mean.shape == encoded.log_var.shape == (42,)
     assert decoded.mean.shape == decoded.log_var.shape == (20, 16, 2)
     assert drift(model, params, jnp.float32(0.3), encoded.mean).shape == (42,)
-    scale = model.field_scale * model.filter.gain
+    scale = SCALE * model.filter.gain
     zeta, _ = model.split(encoded.mean)
     for channel in range(2):
         one = np.s_[..., channel : channel + 1]
@@ -366,14 +409,14 @@ def test_two_dimensional_model(plane):
         np.testing.assert_allclose(macro[one], model.filter.lift(params["kernel"], restricted), atol=1e-6)
     macro, micro = decode_parts(model, params, encoded.mean)
     np.testing.assert_allclose(macro + micro, decoded.mean, atol=1e-6)
-    assert np.abs(micro).max() > 1e-3 * model.field_scale
+    assert np.abs(micro).max() > 1e-3 * SCALE
 
 
 def test_constants_survive_in_two_dimensions(model_config):
     """Another constant in each channel comes back up to the edges and corners, within the ripple of a kernel cut at
     three cells, 0.3 % an axis."""
     config = dataclasses.replace(model_config, micro_dim=0, coarsening=4, n_sigma=3)
-    model = MultiscaleModel(config, (20, 16), 2, ("edge", "edge"), 0.1)
+    model = MultiscaleModel(config, (20, 16), 2, ("edge", "edge"), Scales((0.0, 0.0), (SCALE, SCALE)))
     params = jax.jit(model.init)(jax.random.key(0))
     u = jnp.broadcast_to(jnp.array([0.1, -0.3]), model.field_shape)
     z = encode(model, params, u).mean

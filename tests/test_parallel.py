@@ -64,8 +64,8 @@ loop.train(change(steps=20), new)
 loop.train(config, half)
 
 dataset = load_dataset(config.case, config.data)
-elbo, mesh = build_elbo(config, build_model(config, dataset)), data_mesh(True, config.train.batch_windows)
-trajectories = build_trajectories(elbo.model, dataset.train, mesh)
+model, mesh = build_model(config, dataset), data_mesh(True, config.train.batch_windows)
+elbo, trajectories = build_elbo(config, model), build_trajectories(model, dataset.train, mesh)
 state = init_state(elbo, config.train, jax.random.key(0))
 states = [place_state(state._replace(key=jax.random.key(seed)), mesh) for seed in (0, 1)]
 chunk = make_train_chunk(elbo, config.inference, config.train).lower(states[0], trajectories, 1).compile()
@@ -141,8 +141,8 @@ def four_devices(config, one_device, environment_here, tmp_path_factory):
 def parts(config, compilation_here):
     """On one device: the estimator of the bound, trajectories, and the compiled steps."""
     dataset = load_dataset(config.case, config.data)
-    elbo = build_elbo(config, build_model(config, dataset))
-    trajectories = build_trajectories(elbo.model, dataset.train)
+    model = build_model(config, dataset)
+    elbo, trajectories = build_elbo(config, model), build_trajectories(model, dataset.train)
     state = init_state(elbo, config.train, jax.random.key(0))
     with settings(compilation_here):
         chunk = make_train_chunk(elbo, config.inference, config.train).lower(state, trajectories, 1).compile()

@@ -43,11 +43,16 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.fixture(scope="module")
-def parts(smoke_config, smoke_run):
+def smoke_model(smoke_config, smoke_run):
+    """The model that the smoke training trains, in the units of the data."""
+    return build_model(smoke_config, load_dataset(smoke_config.case, smoke_config.data))
+
+
+@pytest.fixture(scope="module")
+def parts(smoke_config, smoke_model):
     """The pieces of the smoke training: data, estimator of the bound, trajectories on the device."""
     dataset = load_dataset(smoke_config.case, smoke_config.data)
-    elbo = build_elbo(smoke_config, build_model(smoke_config, dataset))
-    return dataset, elbo, build_trajectories(elbo.model, dataset.train)
+    return dataset, build_elbo(smoke_config, smoke_model), build_trajectories(smoke_model, dataset.train)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +152,7 @@ def test_chunks_validations_and_best(smoke_config, programs, monkeypatch, tmp_pa
         return chunk
 
     def make_validation(model, dataset, config):
-        return lambda state: {"val_nrmse": errors[int(state.step)], "val_reconstruction": 0.1}
+        return lambda state: {"val_crps": errors[int(state.step)], "val_nrmse": 0.2, "val_reconstruction": 0.1}
 
     monkeypatch.setattr(loop, "make_train_chunk", make_chunk)
     monkeypatch.setattr(loop, "make_validation", make_validation)
@@ -160,7 +165,7 @@ def test_chunks_validations_and_best(smoke_config, programs, monkeypatch, tmp_pa
         assert (run.latest.latest_step(), run.best.latest_step()) == (steps, best)
     history = {entry["step"]: entry for entry in run.read_history()}
     assert list(history) == [10, 20, 25, 30, 40, 50, 57, 60, 70, 75, 80]
-    assert {step: entry["val_nrmse"] for step, entry in history.items() if "val_nrmse" in entry} == errors
+    assert {step: entry["val_crps"] for step, entry in history.items() if "val_crps" in entry} == errors
 
 
 def test_finished_run_is_left_alone(smoke_run, programs, capsys):
@@ -274,6 +279,30 @@ def test_first_bad_term_and_step_are_named(half_copy, smoke_config, programs, mo
         loop.train(smoke_config, str(half_copy))
 
 
+def test_best_is_not_one_that_diverged(smoke_config, programs, monkeypatch, tmp_path, capsys):
+    """A first validation that diverged is kept until a better one comes; the last that diverges replaces none, and is
+    told of when it is seen and at the end."""
+    errors = {10: None, 20: 0.3, 30: None}
+
+    def make_chunk(elbo, inference, train):
+        zeros = Objective(*jnp.zeros((3, train.log_every)))
+        return lambda state, *data_and_count: (state._replace(step=state.step + data_and_count[-1]), zeros)
+
+    def make_validation(model, dataset, config):
+        return lambda state: {"val_crps": errors[int(state.step)], "val_nrmse": None, "val_reconstruction": 0.1}
+
+    monkeypatch.setattr(loop, "make_train_chunk", make_chunk)
+    monkeypatch.setattr(loop, "make_validation", make_validation)
+    run = Workdir(str(tmp_path / "run"))
+    for steps, best in ((10, 10), (20, 20), (30, 20)):
+        loop.train(change(smoke_config, "train", steps=steps, log_every=10, eval_every=10), run.path)
+        assert run.best.latest_step() == best
+        out = capsys.readouterr().out
+        assert ("validation CRPS diverged" in out) == (errors[steps] is None)
+        assert out.count("forecast of step") == (2 if errors[steps] is None else 0)
+    assert [entry["val_crps"] for entry in run.read_history()] == list(errors.values())
+
+
 def test_loss_falls(smoke_run):
     """40 steps lower the loss: -log-likelihood per value, by more than the whole drift term can account for."""
     history = Workdir(smoke_run.path).read_history()
@@ -281,34 +310,35 @@ def test_loss_falls(smoke_run):
     losses = np.array([entry["loss"] for entry in history])
     assert losses[-1] < losses[0] - 1
     assert history[-1]["log_likelihood"] > history[0]["log_likelihood"] + 1
-    assert history[-1]["val_nrmse"] < history[1]["val_nrmse"]
+    for name in ("val_crps", "val_nrmse"):
+        assert history[-1][name] < history[1][name]
 
 
 def test_best_checkpoint_is_the_best(smoke_run):
-    """The best checkpoint is that of the lowest validation error in the history, with that error beside it."""
+    """The best checkpoint is that of the lowest validation CRPS in the history, with that CRPS beside it."""
     run = Workdir(smoke_run.path)
-    validated = [entry for entry in run.read_history() if "val_nrmse" in entry]
-    lowest = min(validated, key=lambda entry: entry["val_nrmse"])
+    validated = [entry for entry in run.read_history() if "val_crps" in entry]
+    lowest = min(validated, key=lambda entry: entry["val_crps"])
     state, record = run.best.restore(smoke_run.state)
-    assert int(state.step) == lowest["step"] and record["val_nrmse"] == lowest["val_nrmse"]
+    assert int(state.step) == lowest["step"] and record["val_crps"] == lowest["val_crps"]
     assert record["train_seconds"] > 0
 
 
-def test_validation(smoke_run, parts, programs):
+def test_validation(smoke_run, parts, smoke_model, programs):
     """The validation of a checkpoint gives the number in its record, from the averaged weights.
 
-    A forecast that diverges counts as the largest float, and parameters that are not finite are refused by name.
+    Of a forecast that diverges the scores are None, and parameters that are not finite are refused by name.
     """
     state = smoke_run.state
-    validate = loop.make_validation(parts[1].model, parts[0], smoke_run.config)
+    validate = loop.make_validation(smoke_model, parts[0], smoke_run.config)
     record = Workdir(smoke_run.path).latest.restore(state)[1]
-    expected = {name: record[name] for name in ("val_nrmse", "val_reconstruction")}
+    expected = {name: record[name] for name in ("val_crps", "val_nrmse", "val_reconstruction")}
     assert validate(state) == expected
     assert validate(state._replace(params=jax.tree.map(jnp.zeros_like, state.params))) == expected
 
     average = state.average["model"] | {"log_q": jnp.full_like(state.average["model"]["log_q"], 150.0)}
     diverged = validate(state._replace(average=state.average | {"model": average}))
-    assert diverged["val_nrmse"] == float(np.finfo(np.float32).max)
+    assert diverged["val_crps"] is None and diverged["val_nrmse"] is None
     assert diverged["val_reconstruction"] == expected["val_reconstruction"]
 
     kernel = state.params["model"]["kernel"].at[3].set(jnp.inf)

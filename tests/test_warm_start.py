@@ -80,7 +80,7 @@ def test_training_starts_from_the_other_run(half_run, smoke_config, programs, tm
     config = change(change(smoke_config, "model", micro_dim=3), "train", warm_start=str(source), steps=20)
     seen, optimize = [], loop._optimize
     monkeypatch.setattr(
-        loop, "_optimize", lambda *arguments: seen.append(jax.device_get(arguments[4].params)) or optimize(*arguments)
+        loop, "_optimize", lambda *arguments: seen.append(jax.device_get(arguments[5].params)) or optimize(*arguments)
     )
     state = loop.train(config, str(tmp_path / "run"))
     (entry,) = Workdir(str(tmp_path / "run")).read_history()[:1]

@@ -1,0 +1,159 @@
+"""What a configuration leaves open, read off trajectories whose nature is known, in whatever units they come."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from msvi.config import Config
+from msvi.data.dataset import DataConfig
+from msvi.data.recorded import Recorded
+from msvi.data.split import Dataset, Split
+from msvi.errors import InputError
+from msvi.inference.elbo import InferenceConfig
+from msvi.model.multiscale import ModelConfig
+from msvi.suggest import describe, field_scales, find_motion, resolve, suggest_coarsening
+from msvi.training.state import TrainConfig
+
+FILE = DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0)
+OPEN = Config(
+    case="custom",
+    data=FILE,
+    model=ModelConfig(micro_dim=1, coarsening=0, encoder_pooling=0, micro_frame="auto", coordinates="auto"),
+    inference=InferenceConfig(
+        posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
+    ),
+    train=TrainConfig(random_shift=-1),
+)
+DT, POINTS = 0.05, 32
+
+
+def ornstein_uhlenbeck(number=12, num_frames=200, rate=1.0, noise=0.0, seed=0):
+    """Of that rate and variance one, correlated over an eighth of the domain and the same everywhere."""
+    rng = np.random.default_rng(seed)
+    wavenumber = np.fft.rfftfreq(POINTS, 1 / POINTS)
+
+    def draw():
+        white = np.fft.rfft(rng.standard_normal((number, POINTS)), axis=1)
+        field = np.fft.irfft(white * np.exp(-0.5 * (wavenumber / 4) ** 2), POINTS, axis=1)
+        return field / 0.46
+
+    a, u = np.exp(-rate * DT), [draw()]
+    for _ in range(num_frames - 1):
+        u.append(a * u[-1] + np.sqrt(1 - a**2) * draw())
+    u = np.stack(u, axis=1)[..., None]
+    return Split(np.tile(DT * np.arange(num_frames), (number, 1)), u + noise * rng.standard_normal(u.shape))
+
+
+def travelling_waves(number=12, num_frames=200, speed=0.25, noise=0.0, seed=0):
+    """Three harmonics of random amplitude and phase that travel around the circle."""
+    rng = np.random.default_rng(seed)
+    t, x = DT * np.arange(num_frames), np.arange(POINTS) / POINTS
+    u = 0.0
+    for k in (1, 2, 3):
+        a, phase = rng.standard_normal((2, number, 1, 1))
+        u = u + a * np.sin(2 * np.pi * k * (x[None, None] - speed * t[None, :, None]) + phase)
+    u = u[..., None]
+    return Split(np.tile(t, (number, 1)), u + noise * rng.standard_normal(u.shape))
+
+
+def data(split, boundary="periodic"):
+    split = split._replace(u=split.u.astype(np.float32))
+    return Dataset((np.arange(POINTS) / POINTS,), (boundary,), split, split, split)
+
+
+def motion(split):
+    return find_motion(split, field_scales(split), 2)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_noise_driven_paths_are_rough(noise):
+    """Squared increments grow like the lag, also beneath noise of the observation, and the correlation time is 1."""
+    split = ornstein_uhlenbeck(noise=noise)
+    found = motion(split)
+    assert found.rough and 0.7 < found.exponent < 1.25
+    assert 0.6 < found.correlation_time < 1.6 and found.spacing == pytest.approx(DT)
+    config = resolve(OPEN, data(split))
+    assert config.inference.posterior == "markov" and config.model.coordinates == "modes"
+    assert config.inference.num_nodes == config.inference.window == 32
+    assert config.inference.drift_weight == 1.0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_waves_are_smooth(noise):
+    """Squared increments grow like the square of the lag, also beneath noise."""
+    split = travelling_waves(noise=noise)
+    found = motion(split)
+    assert not found.rough and found.exponent > 1.6
+    config = resolve(OPEN, data(split))
+    assert config.inference.posterior == "smooth" and config.model.coordinates == "cells"
+    assert config.inference.num_nodes <= config.inference.window
+
+
+@pytest.mark.parametrize("make", [ornstein_uhlenbeck, travelling_waves])
+@pytest.mark.parametrize("units", [(300.0, 1.0, 1.0), (0.0, 1e5, 1e-9), (0.0, 1e20, 3600.0), (-5.0, 1e-6, 1.0)])
+def test_units_do_not_matter(make, units):
+    """In other units of field and time, and from another origin: the same configuration, but for the unit of time."""
+    mean, std, unit = units
+    split = make()
+    expected = resolve(OPEN, data(split))
+    other = split._replace(t=split.t * unit, u=mean + std * split.u)
+    found = resolve(OPEN, data(other))
+    assert found.model.time_unit == pytest.approx(unit * expected.model.time_unit, rel=1e-3)
+    same = {"time_unit": 0.0, "init_log_q": 0.0}
+    assert dataclasses.replace(found.model, **same) == dataclasses.replace(expected.model, **same)
+    assert found.model.init_log_q == pytest.approx(expected.model.init_log_q, abs=0.02)
+    weight = {"drift_weight": 1.0}
+    assert found.inference.drift_weight == pytest.approx(expected.inference.drift_weight, rel=0.02)
+    assert dataclasses.replace(found.inference, **weight) == dataclasses.replace(expected.inference, **weight)
+    assert found.train == expected.train
+
+
+def test_what_is_given_stays():
+    """Only what is left open is filled in; a closed configuration comes back as it is."""
+    model = ModelConfig(micro_dim=1, coarsening=4, encoder_pooling=2, time_unit=3.0)
+    closed = Config(case="custom", data=FILE, model=model)
+    assert resolve(closed, data(ornstein_uhlenbeck(num_frames=128))) is closed
+    inference = dataclasses.replace(OPEN.inference, posterior="smooth", window=20, drift_weight=7.0)
+    given = dataclasses.replace(OPEN, inference=inference, model=dataclasses.replace(OPEN.model, coarsening=8))
+    found = resolve(given, data(ornstein_uhlenbeck()))
+    assert (found.inference.posterior, found.inference.window, found.inference.drift_weight) == ("smooth", 20, 7.0)
+    assert found.model.coarsening == 8 and found.inference.num_nodes <= 20
+    assert resolve(found, data(ornstein_uhlenbeck())) is found
+
+
+def test_windows_fit_short_trajectories():
+    """Of 10 frames, none is longer than they are."""
+    for make in (ornstein_uhlenbeck, travelling_waves):
+        found = resolve(OPEN, data(make(num_frames=10))).inference
+        assert found.window == 10 and found.num_nodes <= 10 and found.num_scored <= 10
+
+
+def test_shifts_where_all_places_are_alike():
+    """Around a circle, with many trajectories that look the same everywhere; not between edges, nor where a place
+    differs from another."""
+    split = ornstein_uhlenbeck(number=40)
+    assert resolve(OPEN, data(split)).train.random_shift > 0
+    assert resolve(OPEN, data(split, "edge")).train.random_shift == 0
+    standing = 3 * np.sin(2 * np.pi * np.arange(POINTS) / POINTS)[None, None, :, None]
+    assert resolve(OPEN, data(split._replace(u=split.u + standing))).train.random_shift == 0
+
+
+@pytest.mark.parametrize(("grid", "expected"), [((256,), 16), ((1000,), 50), ((64, 128), 8), ((320, 80), 10)])
+def test_coarsening(grid, expected):
+    """The divisor that comes nearest to 16 cells along a line and to 8 along the shorter axis of a plane."""
+    assert suggest_coarsening(grid) == expected
+
+
+def test_grid_that_nothing_divides_is_refused():
+    """A prime number of points, or too few."""
+    for grid in ((101,), (6,), (64, 81)):
+        with pytest.raises(InputError, match="No coarsening divides the grid"):
+            suggest_coarsening(grid)
+
+
+def test_description_says_what_was_found():
+    """A line each for mesh, time, posterior, window, weight and shifts."""
+    rough = " ".join(describe(OPEN, data(ornstein_uhlenbeck())))
+    assert "posterior markov" in rough and "rough" in rough and "16 cells" in rough
+    assert "posterior smooth" in " ".join(describe(OPEN, data(travelling_waves())))
