@@ -31,7 +31,7 @@ def draw_figures(
     config: Config,
     result: Mapping[str, Any],
     errors: Mapping[str, np.ndarray],
-    history: list[dict[str, float]],
+    history: list[dict[str, float | None]],
 ) -> list[str]:
     """Draws the first test trajectory's forecast, errors, calibration and spectra of all, the filter and the training.
 
@@ -117,10 +117,10 @@ def draw_figures(
     return list(paths)
 
 
-def _curves(history: list[dict[str, float]]) -> dict[str, np.ndarray]:
-    """Columns of the history; the validation ones only where there was a validation."""
-    validated = [entry for entry in history if "val_nrmse" in entry]
+def _curves(history: list[dict[str, float | None]]) -> dict[str, np.ndarray]:
+    """Columns of the history; the validation ones only where there was a validation, NaN where one is not defined."""
+    validated = [entry for entry in history if "val_crps" in entry]
     columns = {name: [e[name] for e in history] for name in ("step", "loss", "log_likelihood", "drift_residual")}
-    columns |= {"val_step": [e["step"] for e in validated], "val_nrmse": [e["val_nrmse"] for e in validated]}
-    columns["val_reconstruction"] = [e["val_reconstruction"] for e in validated]
-    return {name: np.array(values) for name, values in columns.items()}
+    columns |= {name: [e[name] for e in validated] for name in ("val_crps", "val_nrmse", "val_reconstruction")}
+    columns["val_step"] = [e["step"] for e in validated]
+    return {name: np.array(values, float) for name, values in columns.items()}

@@ -282,14 +282,15 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
     second half of training, where the differences matter, and logarithmic beyond.
 
     Args:
-      history: "log_likelihood", "drift_residual" and "loss", each of the length of "step"; "val_nrmse" (forecast)
-        and "val_reconstruction", each of the length of "val_step".
+      history: "log_likelihood", "drift_residual" and "loss", each of the length of "step"; "val_crps" and "val_nrmse"
+        (of the forecast) and "val_reconstruction", each of the length of "val_step". NaN leaves a gap.
 
     Returns:
-      Figure of three panels: negative log-likelihood and loss; drift residual; validation NRMSE.
+      Figure of three panels: negative log-likelihood and loss; drift residual; validation errors, the CRPS of the
+      forecast in deviations of the field, its NRMSE, and that of the reconstruction.
     """
     axis_of = dict.fromkeys(("step", "log_likelihood", "drift_residual", "loss"), "step")
-    axis_of |= dict.fromkeys(("val_step", "val_nrmse", "val_reconstruction"), "val_step")
+    axis_of |= dict.fromkeys(("val_step", "val_crps", "val_nrmse", "val_reconstruction"), "val_step")
     missing = [key for key in axis_of if key not in history]
     if missing:
         raise InputError(f"`history` must hold {', '.join(axis_of)}, but lacks {', '.join(missing)}; add these keys.")
@@ -304,11 +305,13 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
     set_symlog(likelihood, max(map(abs, finite_range(negative[len(step) // 2 :]))))
     residual.plot(step, history["drift_residual"], color=DRIFT, lw=1.4)
     style = {"lw": 1.4, "marker": "o", "ms": 3.5}
-    validation.plot(history["val_step"], history["val_nrmse"], color=FORECAST, label="forecast", **style)
-    validation.plot(
-        history["val_step"], history["val_reconstruction"], color=RECONSTRUCTION, label="reconstruction", **style
-    )
-    titles = ("loss per field value", "drift residual", "validation NRMSE")
+    for name, color, label in (
+        ("val_crps", OTHER, "CRPS"),
+        ("val_nrmse", FORECAST, "NRMSE"),
+        ("val_reconstruction", RECONSTRUCTION, "reconstruction"),
+    ):
+        validation.plot(history["val_step"], history[name], color=color, label=label, **style)
+    titles = ("loss per field value", "drift residual", "validation error")
     for ax, title in zip((likelihood, residual, validation), titles, strict=True):
         ax.set(title=title, xlabel="step")
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -26,6 +26,7 @@ history = {
     "drift_residual": np.exp(-np.arange(10.0)),
     "loss": 100 * np.exp(-np.arange(10.0)) - 5 + np.exp(-np.arange(10.0)),
     "val_step": np.array([50, 100]),
+    "val_crps": np.array([0.06, 0.012]),
     "val_nrmse": np.array([0.1, 0.02]),
     "val_reconstruction": np.array([0.05, 0.01]),
 }
@@ -127,7 +128,7 @@ def test_training_curves_draws_the_history():
     expected = [
         [history["loss"], -history["log_likelihood"]],
         [history["drift_residual"]],
-        [history["val_nrmse"], history["val_reconstruction"]],
+        [history["val_crps"], history["val_nrmse"], history["val_reconstruction"]],
     ]
     for panel, arrays in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(panel, arrays)
@@ -138,6 +139,16 @@ def test_training_curves_draws_the_history():
 def test_training_curves_before_the_first_validation():
     empty = {key: values[:0] if key.startswith("val") else values for key, values in history.items()}
     render(plotting.training_curves(empty))
+
+
+def test_training_curves_of_validations_that_diverged():
+    """Gaps in place of what is no number; if nothing else is there, an empty panel."""
+    gap = history | {"val_crps": np.array([np.nan, 0.012]), "val_nrmse": np.array([np.nan, 0.02])}
+    figure = plotting.training_curves(gap)
+    np.testing.assert_array_equal(figure.axes[2].lines[0].get_ydata(), [np.nan, 0.012])
+    render(figure)
+    nothing = dict.fromkeys(("val_crps", "val_nrmse", "val_reconstruction"), np.full(2, np.nan))
+    render(plotting.training_curves(history | nothing))
 
 
 def test_error_against_micro_dim_draws_every_run_and_the_means():
