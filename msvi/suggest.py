@@ -9,6 +9,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from msvi.config import Config
@@ -32,8 +33,8 @@ _ENCODED = 4096
 _TRAJECTORIES, _FRAMES, _SNAPSHOTS = 16, 512, 256
 # Exponent of the mean squared increment in time, below which paths count as rough: 1 of a diffusion, 2 of a smooth one.
 _ROUGH = 1.5
-# Part of its deviation by which a straight line between two nodes may miss the coarse field half-way: nodes of an
-# oscillation then lie 0.4 radian apart, and its time derivative is right to a per mille.
+# Part of its deviation by which a straight line between two nodes may miss the coarse field half-way: the nodes of a
+# pure oscillation then lie 0.4 radian apart.
 _MISSED = 0.02
 # Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
 _ONE_STRUCTURE = 0.5
@@ -99,7 +100,7 @@ def resolve(config: Config, dataset: Dataset) -> Config:
         begin = max(motion.diffusion * time_unit, _LEAST_DISPERSION) if rough else _LEAST_DISPERSION
         model = dataclasses.replace(model, init_log_q=round(float(np.log(begin)), 2))
     if model.micro_frame == "auto":
-        focus = np.quantile([float(concentration(u, dataset.boundary)) for u in snapshots], 0.05)
+        focus = np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05)
         model = dataclasses.replace(model, micro_frame="moving" if focus > _ONE_STRUCTURE else "fixed")
     if train.random_shift < 0:
         train = dataclasses.replace(train, random_shift=_shift(dataset, snapshots, coarsening, model.micro_frame))
@@ -246,8 +247,8 @@ def _weight(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> floa
     """
     mesh = MacroFilter(dataset.grid, model.coarsening, model.n_sigma, dataset.boundary)
     kernel = mesh.init_kernel()
-    rest = np.stack([u - np.asarray(mesh.lift(kernel, mesh.restrict(kernel, u))) for u in snapshots])
-    rest = rest.reshape(len(rest), -1).astype(np.float64)
+    carried = jax.lax.map(lambda u: mesh.lift(kernel, mesh.restrict(kernel, u)), snapshots, batch_size=16)
+    rest = (snapshots - np.asarray(carried)).reshape(len(snapshots), -1).astype(np.float64)
     values, count = rest.shape[1], len(rest)
     spectrum = np.linalg.eigvalsh(rest @ rest.T)[::-1][model.micro_dim :]
     spectrum = np.maximum(spectrum, 0)
@@ -300,7 +301,9 @@ def _coarse_path(train: Split, scales: Scales, coarsening: int, i: int) -> np.nd
     u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
     if observed is not None:
         u = np.where(observed[:frames], u, 0.0)
-    return np.stack([pool(frame, coarsening).ravel() for frame in u])
+    # Time as a further channel: blocks are of the grid's axes alone.
+    moved = np.moveaxis(u, 0, -1).reshape(*u.shape[1:-1], -1)
+    return pool(moved, coarsening).reshape(-1, frames).T
 
 
 def _half_way(x: np.ndarray, k: int) -> np.ndarray:
