@@ -91,16 +91,24 @@ class OUField:
         return Trajectories(self.dt * np.arange(self.sizes.num_frames), u, (x,), (self.noise,), self.points)
 
     def check_data(self, dataset: Dataset) -> dict[str, Check]:
-        """Orthogonal shifts, and maximum likelihood within four standard errors of what was put in."""
+        """Orthogonal shifts, and maximum likelihood within some four standard errors of what was put in.
+
+        The errors are those of the rate seen without noise, and of the moments of increments at the shortest lags.
+        """
         gram = self.basis @ self.basis.T / self.points
-        found = self.maximum_likelihood(dataset)
-        time = self.dt * (dataset.train.t.shape[1] - 1) * self.num_latents * len(dataset.train.u)
-        error = np.sqrt(2 / (self.rate * time))  # relative, of the rate seen without noise; with it larger
-        return {
-            "shifts of the basis are orthogonal": judge(np.abs(gram - np.eye(self.num_latents)).max(), 1e-9),
-            "maximum likelihood, rate over truth": judge(found.rate / self.rate, [1 - 4 * error, 1 + 4 * error]),
-            "maximum likelihood, sigma over truth": judge(found.sigma / self.sigma, [0.97, 1.03]),
-            "maximum likelihood, noise over truth": judge(found.noise * self.points / self.noise**2, [0.95, 1.05]),
+        found, (number, frames) = self.maximum_likelihood(dataset), dataset.train.t.shape
+        added, noise, count = self.sigma**2 * self.dt, self.noise**2 / self.points, number * frames * self.num_latents
+        errors = {
+            "rate": np.sqrt(2 / (self.rate * self.dt * count)),
+            "sigma": (1 + 2 * noise / added) / np.sqrt(2 * count),
+            "noise": (2 + added / noise) / np.sqrt(count),
+        }
+        known = Parameters(self.rate, self.sigma, noise)
+        return {"shifts of the basis are orthogonal": judge(np.abs(gram - np.eye(self.num_latents)).max(), 1e-9)} | {
+            f"maximum likelihood, {name} over truth": judge(
+                getattr(found, name) / getattr(known, name), [1 - 4 * error, 1 + 4 * error]
+            )
+            for name, error in errors.items()
         }
 
     def maximum_likelihood(self, dataset: Dataset) -> Parameters:
