@@ -54,6 +54,35 @@ class Split(NamedTuple):
         return frames if mask is None else frames & mask
 
 
+def cut_windows(split: Split, length: int) -> Split:
+    """Each trajectory cut into windows of `length` frames, one after the other, as trajectories of their own.
+
+    What is left at the end of one is dropped; a trajectory that is shorter is one window. Parameters and forcing, whose
+    times stay, are those of the trajectory.
+    """
+    length = min(length, split.t.shape[1])
+    starts = [(i, s) for i, n in enumerate(split.lengths) for s in range(0, max(n - length, 0) + 1, length)]
+
+    def cut(array):
+        return None if array is None else np.stack([array[i, s : s + length] for i, s in starts])
+
+    def of_each(array):
+        return None if array is None else np.stack([array[i] for i, _ in starts])
+
+    lengths = np.array([min(length, split.lengths[i] - s) for i, s in starts])
+    return Split(
+        t=cut(split.t),
+        u=cut(split.u),
+        u_true=cut(split.u_true),
+        mask=cut(split.mask),
+        num_frames=None if (lengths == length).all() else lengths,
+        mu=of_each(split.mu),
+        forcing=of_each(split.forcing),
+        forcing_t=of_each(split.forcing_t),
+        origin=of_each(split.origin),
+    )
+
+
 class Dataset(NamedTuple):
     """Everything the model may learn from, and what it is tested on.
 

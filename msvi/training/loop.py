@@ -17,7 +17,7 @@ from msvi import metrics
 from msvi.build import build_conditions, build_elbo, build_model, build_trajectories, check_data_file
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
-from msvi.data.split import Dataset
+from msvi.data.split import Dataset, cut_windows
 from msvi.errors import InputError
 from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.inference.elbo import WindowElbo
@@ -30,6 +30,9 @@ from msvi.training.state import Objective, TrainState, init_state, make_train_ch
 from msvi.training.warm_start import warm_start
 from msvi.training.watchdog import watching
 from msvi.training.workdir import Workdir, check_same_data, check_same_scales
+
+# Units of time, of the model's, over which a validation forecast goes.
+_HORIZON = 3
 
 
 def train(config: Config, workdir: str) -> TrainState:
@@ -171,9 +174,11 @@ def _signs(config: Config, history: list[dict]) -> dict[str, str]:
 
 
 def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) -> Callable[[TrainState], dict]:
-    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction"}`: means over the validation trajectories.
+    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction"}`: means over the validation forecasts.
 
-    The checkpoint is chosen by the first, the fair CRPS of the ensemble in deviations of each channel: no offset or
+    Validation trajectories that are longer than a few units of time, in the model's unit, are cut into several
+    forecasts: later on a chaotic or noisy system has forgotten its start, and all that is left to score is chance. The
+    checkpoint is chosen by the first, the fair CRPS of the ensemble in deviations of each channel: no offset or
     unit flatters it, and of a chaotic system, whose paths cannot be followed for long, it still tells whether the
     forecast is a draw from what may come. Forecasts are made with the averaged weights, few members and one fixed key,
     so that two steps are compared on the same noise. Nothing is differentiated here: training itself never solves the
@@ -182,19 +187,21 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     Raises:
       InputError: (the function) parameters that are not finite; nothing of such a state is saved.
     """
-    val, c = dataset.val, config.forecast
+    c, scales = config.forecast, model.scales
+    val = cut_windows(dataset.val, 1 + round(min(_HORIZON * scales.time_unit / scales.spacing, dataset.val.t.shape[1])))
     masks = [val.observed(i) for i in range(len(val.u))]
     mask = None if masks[0] is None else jnp.asarray(np.stack(masks))
     steps = solver_steps(val.t, model.scales.spacing, c.steps_per_frame)
     t, steps = (jnp.asarray(times, jnp.float32) for times in (val.t, steps))
     inner = model.standardised
-    trajectories = t, steps, jnp.asarray(val.u), mask, build_conditions(model, val)
+    keys = jax.random.split(jax.random.key(0), len(val.u))
+    trajectories = keys, t, steps, jnp.asarray(val.u), mask, build_conditions(model, val)
 
     @jax.jit
     def errors(params, trajectories):
         def one(trajectory):
-            t, steps, u, mask, conditions = trajectory
-            path_key, noise_key = jax.random.split(jax.random.key(0))
+            key, t, steps, u, mask, conditions = trajectory
+            path_key, noise_key = jax.random.split(key)
             mask0 = None if mask is None else mask[0]
             z = forecast_latents(
                 model,
