@@ -121,7 +121,8 @@ def field_scales(train: Split) -> Scales:
     count, first, second = np.zeros((3, num_channels))
     # About a value of the data, so that squares do not lose what an offset leaves, and in its units.
     origin = np.asarray(train.u[0, 0], np.float64).reshape(-1, num_channels).mean(axis=0)
-    size = np.maximum(np.abs(np.asarray(train.u[0], np.float64) - origin).reshape(-1, num_channels).max(axis=0), 1e-300)
+    size = np.abs(np.asarray(train.u[0], np.float64) - origin).reshape(-1, num_channels).max(axis=0)
+    size = np.where(size > 0, size, np.where(origin == 0, 1.0, np.abs(origin)))
     for i, u in enumerate(train.u):
         observed = train.observed(i)
         where = True if observed is None else observed
@@ -155,7 +156,8 @@ def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:
     if start + 2 >= len(lags):
         start = 0
     near, far = squares[start + 1] - squares[start], squares[min(start + 2, len(lags) - 1)] - squares[start + 1]
-    exponent = float(np.clip(np.log2(max(far, 1e-12) / max(near, 1e-12)), 0, 2)) if len(lags) > 2 else 2.0
+    # Two estimates that err on the side of rough: the first where increments stop growing, the second by noise.
+    exponent = max(_power(near, far), _power(squares[start], squares[start + 1])) if len(lags) > 2 else 2.0
     noise = max(0.0, squares[start] - near / (2**exponent - 1)) if exponent > 0 else 0.0
     signal = np.maximum(squares - noise, 0)
     # The first lag that is far enough, with a straight line between lags.
@@ -171,6 +173,11 @@ def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:
         node_frames=max(fine, default=1),
         diffusion=float(2 * signal[start] / (lags[start] * spacing)),
     )
+
+
+def _power(near: float, far: float) -> float:
+    """To which power of the lag something grows that doubling the lag takes from `near` to `far`, from 0 to 2."""
+    return float(np.clip(np.log2(max(far, 1e-12) / max(near, 1e-12)), 0, 2))
 
 
 def suggest_coarsening(grid: tuple[int, ...]) -> int:

@@ -106,12 +106,12 @@ class ModelConfig:
 
 
 def check_pooling(pooling: int, grid: tuple[int, ...]) -> None:
-    """Checks that `model.encoder_pooling` divides the grid.
+    """Checks that `model.encoder_pooling`, unless it is left open, divides the grid.
 
     Raises:
       InputError: it does not.
     """
-    if any(n % pooling for n in grid):
+    if pooling and any(n % pooling for n in grid):
         raise InputError(
             f"`model.encoder_pooling` must divide the grid {grid}, got {pooling}; choose a divisor of "
             f"{int(np.gcd.reduce(grid))}."
