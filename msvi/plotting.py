@@ -317,8 +317,11 @@ def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     for ax in (residual, validation):
         set_log(ax)
-    for ax in (likelihood, validation):
-        ax.legend(frameon=False)
+    if validation.get_yscale() == "log":  # room for the legend above the lines
+        low, high = validation.get_ylim()
+        validation.set_ylim(low, high * (high / low) ** 0.6)
+    likelihood.legend(frameon=False)
+    validation.legend(frameon=False, loc="upper right")
     tidy((likelihood, residual, validation))
     return figure
 
