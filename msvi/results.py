@@ -24,6 +24,7 @@ from msvi.tables import (
     summary_table,
     worst,
 )
+from msvi.tables_systems import checks_table, systems_scores_table
 
 _RUN_KEYS = ("case", "micro_dim", "seed", "steps", "train_seconds", "test")
 _RUN_SCORES = ("nrmse", "nrmse_clean", "reconstruction_nrmse", "noise_floor")
@@ -72,6 +73,20 @@ def load_data_files(directory: str) -> list[dict[str, Any]]:
     """
     keys = (*_RUN_KEYS, "config", "data")
     return _load(os.path.join(directory, "custom", "*", "d*_s*.json"), keys, ("nrmse", "reconstruction_nrmse"))
+
+
+def load_systems(directory: str) -> list[dict[str, Any]]:
+    """All `systems/<name>.json` below `directory`, by name: systems of which something is known exactly.
+
+    Raises:
+      InputError: a file is no result of a system, such as one that was cut off.
+    """
+    results = []
+    for path in sorted(glob.glob(os.path.join(directory, "systems", "*.json"))):
+        results.append(load_json(path))
+        if not {"system", "checks"} <= results[-1].keys():
+            raise InputError(f"{path} must hold the `system` and `checks` of a system; write it again or remove it.")
+    return results
 
 
 def load_json(path: str) -> dict[str, Any]:
@@ -155,14 +170,17 @@ def update_readme(
     baselines: list[dict[str, Any]],
     ensembles: list[dict[str, Any]],
     data_files: list[dict[str, Any]],
+    systems: list[dict[str, Any]],
 ) -> str:
-    """`readme` with its tables as the results of runs, baselines, ensembles of runs, and runs on own data give them."""
+    """`readme` with its tables as the results of runs, baselines, ensembles, runs on own data and systems give them."""
     tables = {
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
         "calibration": calibration_table(results, ensembles),
         "results": results_table(results),
         "data files": data_files_table(data_files),
+        "systems": systems_scores_table(systems),
+        "checks": checks_table(systems),
     }
     for name, table in tables.items():
         readme = insert_table(readme, name, markdown(table))
@@ -181,7 +199,7 @@ def main() -> int:
         with open(arguments.readme, encoding="utf-8") as file:
             readme = file.read()
         results = load_results(arguments.results)
-        others = [load(arguments.results) for load in (load_baselines, load_ensembles, load_data_files)]
+        others = [load(arguments.results) for load in (load_baselines, load_ensembles, load_data_files, load_systems)]
         updated = update_readme(readme, results, *others)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,35 +1,11 @@
 """Tables of systems of which something is known exactly, from the files in `results/systems/`."""
 
-import glob
-import json
-import os
 from typing import Any
 
-from msvi.errors import InputError
 from msvi.tables import BASELINE_LABELS, MISSING, Table
 
-_KEYS = ("system", "checks")
 _WORDS = {True: "yes", False: "**no**", None: "measured"}
 _SCORES = {"crps_scaled": "CRPS over deviation", "anomaly_nrmse": "anomaly error"}
-
-
-def load_systems(directory: str) -> list[dict[str, Any]]:
-    """All `systems/<name>.json` below `directory`, by name.
-
-    Raises:
-      InputError: a file is no result of a system, such as one that was cut off.
-    """
-    results = []
-    for path in sorted(glob.glob(os.path.join(directory, "systems", "*.json"))):
-        try:
-            with open(path, encoding="utf-8") as file:
-                result = json.load(file)
-        except ValueError as error:
-            raise InputError(f"{path} must hold JSON, but {error}; write it again or remove it.") from None
-        if not isinstance(result, dict) or not all(key in result for key in _KEYS):
-            raise InputError(f"{path} must hold {' and '.join(_KEYS)} of a system; write it again or remove it.")
-        results.append(result)
-    return results
 
 
 def checks_table(results: list[dict[str, Any]]) -> Table:

@@ -15,6 +15,7 @@ from msvi.results import (
     load_data_files,
     load_ensembles,
     load_results,
+    load_systems,
     main,
     sweep_figure,
     text_table,
@@ -33,10 +34,12 @@ from msvi.tables import (
     summary_table,
     time_until,
 )
+from msvi.tables_systems import checks_table, systems_scores_table
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 OTHER_MARKS = "".join(
-    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in ("summary", "baselines", "calibration", "data files")
+    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n"
+    for name in ("summary", "baselines", "calibration", "data files", "systems", "checks")
 )
 
 
@@ -380,19 +383,25 @@ def test_command(tmp_path, monkeypatch, capsys):
         path = results / "custom" / "a" / f"d5_s{result['seed']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result))
+    system = {"system": "wave", "checks": {"a": {"value": 0.5, "bar": 1.0, "met": True}}, "baselines": {}}
+    system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
+    (results / "systems").mkdir()
+    (results / "systems" / "wave.json").write_text(json.dumps(system))
     old = f"# Title\n{OTHER_MARKS}{BEGIN}\n{END}\n"
     readme.write_text(old)
     arguments = ["results", f"--results={results}", f"--readme={readme}", f"--figures={figures}"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 1 and readme.read_text() == old and not figures.exists()
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main() == 0 and readme.read_text() == update_readme(old, found, baselines, ensembles, own)
+    assert main() == 0 and readme.read_text() == update_readme(old, found, baselines, ensembles, own, [system])
     tables = (
         summary_table(found),
         baselines_table(found, baselines),
         calibration_table(found, ensembles),
         results_table(found),
         data_files_table(own),
+        systems_scores_table([system]),
+        checks_table([system]),
     )
     for table in tables:
         assert table.rows and markdown(table) in readme.read_text()
@@ -409,6 +418,7 @@ def test_command(tmp_path, monkeypatch, capsys):
 def test_readme_is_up_to_date():
     """The README shows the result files of this repository; `python -m msvi.results` rewrites it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = [load(str(ROOT / "results")) for load in (load_results, load_baselines, load_ensembles, load_data_files)]
+    loaders = load_results, load_baselines, load_ensembles, load_data_files, load_systems
+    found = [load(str(ROOT / "results")) for load in loaders]
     assert found[0] and found[3]
     assert update_readme(readme, *found) == readme

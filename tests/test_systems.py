@@ -22,8 +22,9 @@ from benchmarks.systems.wave import Wave
 from msvi.data.recorded import load_recorded
 from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
+from msvi.results import load_systems
 from msvi.scales import Scales
-from msvi.tables_systems import checks_table, load_systems, systems_scores_table
+from msvi.tables_systems import checks_table, systems_scores_table
 from msvi.trained import TrainedModel
 from msvi.types import Gaussian
 
