@@ -18,10 +18,12 @@ from msvi.build import build_model
 from msvi.config import Config, from_dict, to_dict
 from msvi.data.dataset import DataConfig, load_dataset
 from msvi.data.recorded import Recorded
+from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.evaluation import evaluate, evaluate_baseline, evaluate_ensemble, format_table
 from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.spectra import variance_share
+from msvi.suggest import field_scales
 from msvi.training.workdir import Workdir
 
 pytest_plugins = ["smoke"]
@@ -363,6 +365,24 @@ def test_what_a_table_says(result):
     assert "diverged" not in table
     huge = {"mean": 3e30, "median": 3e30, "std": 0.0, "per_trajectory": [3e30, 3e30]}
     assert max(map(len, format_table(result | {"test": {"nrmse": huge}}).splitlines()[:3])) < 90
+
+
+def test_baselines_beside_a_run_on_own_data():
+    """Of travelling waves DMD knows all, and the mean nothing, an error of 1; with gaps DMD is left out, and why."""
+    t, x, start = np.linspace(0, 1, 21), np.arange(32) / 32, np.random.default_rng(0).random((6, 1, 1))
+    u = np.sin(2 * np.pi * (x - t[:, None] + start))[..., None].astype(np.float32)
+    split = Split(np.tile(t, (6, 1)), u)
+    dataset = Dataset((x,), ("periodic",), split, split, split)
+    config = Config("custom", data=DataConfig(equation=Recorded(), path="waves.npz", noise_std=0.0))
+    scales = field_scales(split)
+    found = evaluation._baselines(dataset, config, scales)
+    assert list(found) == ["persistence", "mean", "dmd"]
+    assert found["mean"]["anomaly_nrmse"] == pytest.approx(1, abs=0.05)
+    assert found["dmd"]["nrmse"] < 1e-5 and found["dmd"]["crps_scaled"] < 1e-5 < found["persistence"]["rel_l2"]
+    mask = np.random.default_rng(0).random(u.shape) > 0.1
+    gaps = split._replace(u=np.where(mask, u, 0), mask=mask)
+    found = evaluation._baselines(dataset._replace(train=gaps, val=gaps, test=gaps), config, scales)
+    assert "without gaps" in found["dmd"]["left_out"] and found["persistence"]["nrmse"] > 0.5
 
 
 def test_missing_workdir(tmp_path):
