@@ -9,7 +9,7 @@ import numpy as np
 from msvi.errors import InputError
 
 # Bytes that are read at once, if what is stored together is no more.
-_BLOCK = 32 * 2**20
+_BLOCK = 16 * 2**20
 
 
 class StoredArray(NamedTuple):
@@ -65,8 +65,8 @@ def stored(array: Any, path: str, repeat: int | None = None) -> StoredArray:
 def blocks(array: StoredArray, rows: np.ndarray | None = None) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """All frames of some trajectories, block by block: which trajectories and frames, and their values.
 
-    A block holds whole chunks, so that nothing is decoded twice, unless a chunk is large. Beside those asked for a
-    block may hold others that lie between them.
+    A block holds whole chunks, so that nothing is decoded twice, unless a chunk is large. Trajectories that were not
+    asked for it may hold where they share a chunk with others.
 
     Args:
       array: at least `(trajectory, time)`.
@@ -74,8 +74,9 @@ def blocks(array: StoredArray, rows: np.ndarray | None = None) -> Iterator[tuple
     """
     rows = np.arange(array.shape[0]) if rows is None else rows
     num_rows, num_frames = _block_shape(array)
-    for block in np.unique(rows // num_rows):
-        inside = rows[rows // num_rows == block]
+    # Blocks end at multiples of their length, and before chunks of which nothing is asked for.
+    apart = np.diff(rows // min(num_rows, max(1, array.chunks[0]))) > 1
+    for inside in np.split(rows, np.flatnonzero(apart | (np.diff(rows // num_rows) > 0)) + 1):
         where = slice(int(inside[0]), int(inside[-1]) + 1)
         for start in range(0, array.shape[1], num_frames):
             frames = slice(start, min(start + num_frames, array.shape[1]))
@@ -88,7 +89,8 @@ def _block_shape(array: StoredArray) -> tuple[int, int]:
     frame = max(1, array.dtype.itemsize * int(np.prod(array.shape[2:])))
     allowed = max(_BLOCK, rows * frames * frame // 4)
     rows = max(1, min(rows, allowed // (frames * frame)))
-    return rows, frames * max(1, allowed // (rows * frames * frame))
+    frames = min(frames * max(1, allowed // (rows * frames * frame)), array.shape[1])
+    return rows * max(1, allowed // (rows * frames * frame)), frames
 
 
 def mapped(array: StoredArray, shape: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray]) -> StoredArray:
