@@ -14,7 +14,7 @@ from benchmarks.systems import SYSTEMS
 from benchmarks.systems.base import Sizes, beats, data_file, judge, noise_of, ratio_to
 from benchmarks.systems.kuramoto_sivashinsky import KuramotoSivashinsky, mode_power
 from benchmarks.systems.learn import custom_config, format_checks
-from benchmarks.systems.ou_field import OUField, Parameters, fit, log_likelihood
+from benchmarks.systems.ou_field import OUField, Parameters, fit, from_moments, log_likelihood
 from benchmarks.systems.spectral import make_stepper, random_field
 from benchmarks.systems.stochastic_burgers import StochasticBurgers
 from benchmarks.systems.vorticity_2d import Vorticity2D, truncate
@@ -152,6 +152,14 @@ def test_likelihood_is_the_dense_one():
     y = np.random.default_rng(0).standard_normal((6, 3)) * 0.3
     expected = stats.multivariate_normal(np.zeros(6), covariance).logpdf(y.T).sum()
     np.testing.assert_allclose(log_likelihood(y, dt, parameters), expected, rtol=1e-10)
+
+
+def test_moments_of_an_exact_path():
+    """Series with the covariance of the process exactly, and noise beside it, give its parameters."""
+    t = 0.1 * np.arange(40)
+    covariance = 0.5 * np.exp(-0.3 * np.abs(t[:, None] - t)) + 0.02 * np.eye(40)
+    series = np.sqrt(40) * np.linalg.cholesky(covariance)  # their mean products are the covariance
+    np.testing.assert_allclose(from_moments(series, 0.1, 10), [0.3, np.sqrt(0.3), 0.02], rtol=1e-6)
 
 
 def test_fit_is_the_maximum():

@@ -106,7 +106,7 @@ class OUField:
         known = Parameters(self.rate, self.sigma, noise)
         return {"shifts of the basis are orthogonal": judge(np.abs(gram - np.eye(self.num_latents)).max(), 1e-9)} | {
             f"maximum likelihood, {name} over truth": judge(
-                getattr(found, name) / getattr(known, name), [1 - 4 * error, 1 + 4 * error]
+                getattr(found, name) / getattr(known, name), [float(1 - 4 * error), float(1 + 4 * error)]
             )
             for name, error in errors.items()
         }
@@ -174,15 +174,29 @@ def fit(y: np.ndarray, dt: float) -> Parameters:
     Args:
       y: `(time, series)`, all with the same parameters, at times `dt` apart.
     """
-    variance = y.var()
+    start = np.log(from_moments(y, dt))
 
     def loss(logs):
         return -log_likelihood(y, dt, Parameters(*np.exp(logs))) / y.size
 
-    # From a correlation time of ten frames and a tenth of noise.
-    start = np.log([0.1 / dt, np.sqrt(0.2 * variance / dt), 0.1 * variance])
-    found = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-10})
+    # Where there is hardly any noise the likelihood no longer tells how little, and a search would not come back.
+    bounds = [(value - 3, value + 3) for value in start]
+    options = {"xatol": 1e-5, "fatol": 1e-10}
+    found = optimize.minimize(loss, start, method="Nelder-Mead", bounds=bounds, options=options)
     return Parameters(*np.exp(found.x).tolist())
+
+
+def from_moments(y: np.ndarray, dt: float, lags: int = 20) -> Parameters:
+    """Estimates from a line through the logarithms of the covariances at the first lags, which noise does not reach.
+
+    Args:
+      y: `(time, series)`.
+    """
+    lag, total = np.arange(1, lags + 1), np.mean(y**2)
+    covariance = np.array([np.mean(y[k:] * y[:-k]) for k in lag])
+    slope, level = np.polyfit(lag, np.log(np.maximum(covariance, 1e-3 * total)), 1)
+    rate, stationary = max(-slope, 1e-3) / dt, np.exp(level)
+    return Parameters(rate, np.sqrt(2 * rate * stationary), max(total - stationary, 1e-3 * total))
 
 
 def log_likelihood(y: np.ndarray, dt: float, parameters: Parameters) -> float:

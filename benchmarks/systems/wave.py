@@ -80,7 +80,9 @@ class Wave:
         allowed = (2 * np.pi * self.num_modes * self.speed * dt) ** 2 / 6
         return {
             "relative change of the energy": judge(np.abs(energy / energy[:, :1] - 1).max(), 1e-5),
-            "relative error of u_t": judge(np.linalg.norm(central - rate) / np.linalg.norm(rate), allowed + 1e-4),
+            "relative error of u_t": judge(
+                np.linalg.norm(central - rate) / np.linalg.norm(rate), float(allowed + 1e-4)
+            ),
             "size of u_t over that of u": judge(np.sqrt(np.mean(rate**2) / np.mean(u[..., 0] ** 2)), [5, 20]),
         }
 
