@@ -207,8 +207,9 @@ def test_ou_measures_do_not_depend_on_coordinates(tmp_path):
     config = types.SimpleNamespace(forecast=ForecastConfig())
     model = ExactModel(system, 0.7)
     trained = TrainedModel(config, load(system, tmp_path), model, None)
-    found = system.learned_parameters(trained)
+    found, slope = system.learned_parameters(trained)
     np.testing.assert_allclose(found, [system.rate, system.sigma, system.noise**2], rtol=1e-4)
+    np.testing.assert_allclose(slope, system.rate, rtol=1e-4)
     # With noise that is independent in coordinates that are not, the field varies as the mixing says; of this size.
     assert 0.02 < system.stationary_variance(trained) < 0.2
     test = {"crps_scaled": {"median": 0.5}, "anomaly_nrmse": {"median": 0.5}}

@@ -118,10 +118,12 @@ class OUField:
 
     def check_model(self, trained: TrainedModel, result: dict[str, Any]) -> dict[str, Check]:
         """Rate, dispersion, noise and stationary variance against maximum likelihood, and scores against baselines."""
-        known, learned = self.maximum_likelihood(trained.dataset), self.learned_parameters(trained)
+        known = self.maximum_likelihood(trained.dataset)
+        learned, slope = self.learned_parameters(trained)
         variance = known.sigma**2 / (2 * known.rate)
         return {
             "rate over maximum likelihood": judge(learned.rate / known.rate, [0.9, 1.1]),
+            "rate by regression of the drift on the state over maximum likelihood": judge(slope / known.rate, None),
             "sigma over maximum likelihood": judge(learned.sigma / known.sigma, [0.95, 1.05]),
             "stationary variance over maximum likelihood": judge(
                 self.stationary_variance(trained) / variance, [0.9, 1.1]
@@ -129,8 +131,9 @@ class OUField:
             "noise variance over truth": judge(learned.noise / self.noise**2, [0.9, 1.1]),
         } | beats(result, self.must_beat)
 
-    def learned_parameters(self, trained: TrainedModel) -> Parameters:
-        """Rate and dispersion of the macroscale state, and the mean variance of the decoder at a point."""
+    def learned_parameters(self, trained: TrainedModel) -> tuple[Parameters, float]:
+        """Rate and dispersion of the macroscale state, and the mean variance of the decoder at a point; and the rate as
+        minus the slope of the drift on the state, which counts what comes by way of the other latents too."""
         model, params = trained.model, trained.params
         size, unit = model.zeta_dim, model.scales.time_unit
         test, rng = trained.dataset.test, self.sizes.rng(2)
@@ -141,15 +144,19 @@ class OUField:
         def look(t, u):
             encoded = model.encode(params, u)
             along = jax.jacfwd(lambda z: model.encode(params, u + (z @ basis)[:, None]).mean)(jnp.zeros(len(basis)))
-            jacobian = jax.jacfwd(lambda z: model.drift(params, t, z))(encoded.mean)
+            z, drift = encoded.mean, model.drift(params, t, encoded.mean)
+            jacobian = jax.jacfwd(lambda z: model.drift(params, t, z))(z)
             squares = jnp.exp(model.log_q(params))[:size] / jnp.square(along[:size]).sum(axis=1)
-            noise = jnp.exp(model.decode(params, encoded.mean).log_var)
-            return -jnp.diag(jacobian)[:size].mean(), squares.mean(), noise.mean()
+            noise = jnp.exp(model.decode(params, z).log_var)
+            return -jnp.diag(jacobian)[:size].mean(), squares.mean(), noise.mean(), z[:size], drift[:size]
 
         t = jnp.asarray(test.t[trajectory, frame] / unit, jnp.float32)
         found = jax.lax.map(lambda state: look(*state), (t, jnp.asarray(test.u[trajectory, frame])), batch_size=32)
-        rate, square, noise = (float(np.mean(values, dtype=np.float64)) for values in found)
-        return Parameters(rate / unit, np.sqrt(square / unit), noise)
+        *means, z, drift = (np.asarray(values, np.float64) for values in found)
+        rate, square, noise = (float(values.mean()) for values in means)
+        z = z - z.mean(axis=0)
+        slope = -float(np.sum(z * drift) / np.sum(z**2))
+        return Parameters(rate / unit, float(np.sqrt(square / unit)), noise), slope / unit
 
     def stationary_variance(self, trained: TrainedModel) -> float:
         """Of `y` about zero in the second half of roll-outs from the test trajectories' first frames."""
