@@ -14,6 +14,7 @@ import xarray as xr
 import zarr
 from conftest import at_most
 
+from msvi.data import arrays as arrays_module
 from msvi.data import files
 from msvi.data.recorded import describe, load_recorded
 from msvi.errors import InputError
@@ -258,7 +259,7 @@ def test_classic_netcdf_is_read_lazily(path):
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_npz_is_read_in_one_pass(path, save, monkeypatch):
-    """A trajectory at a time, from front to back within each split."""
+    """All splits together, from front to back."""
     u = np.zeros((40, 5, 8, 1))
     with open(path, "wb") as file:
         save(file, u=u, t=np.arange(5.0))
@@ -271,8 +272,152 @@ def test_npz_is_read_in_one_pass(path, save, monkeypatch):
 
     monkeypatch.setattr(files._Member, "_read", spy)
     load(path, ("edge",))
-    assert sorted(asked) == [(40 * trajectory, 40) for trajectory in range(40)]
-    assert sum(later < earlier for earlier, later in zip(asked, asked[1:], strict=False)) <= 2
+    assert asked == [(0, 40 * 40)]
+    asked.clear()
+    monkeypatch.setattr(arrays_module, "_BLOCK", 3 * 40 * 8)
+    load(path, ("edge",))
+    assert asked == [(40 * trajectory, 40 * min(3, 40 - trajectory)) for trajectory in range(0, 40, 3)]
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_of_columns_is_read_in_one_pass(path, save, monkeypatch):
+    """Though no trajectory of it lies in one piece; the values are those of the same array in rows."""
+    u = np.random.default_rng(0).standard_normal((40, 5, 8, 3, 2))
+    with open(path, "wb") as file:
+        save(file, u=np.asfortranarray(u), t=np.arange(5.0))
+    asked, read = [], files._Member._read
+
+    def spy(self, start, count):
+        if self.shape == u.shape:
+            asked.append((start, count))
+        return read(self, start, count)
+
+    monkeypatch.setattr(files._Member, "_read", spy)
+    monkeypatch.setattr(files, "_PASS", 8 * 40 * 7)
+    dataset = load(path, ("edge", "edge"))
+    assert asked == [(40 * i, 40 * min(7, 240 - i)) for i in range(0, 240, 7)]
+    found = np.concatenate([split.u for split in dataset[2:5]])
+    right = u.astype(np.float32)
+    order = np.argsort(right[:, 0, 0, 0, 0])
+    np.testing.assert_array_equal(found[np.argsort(found[:, 0, 0, 0, 0])], right[order])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_memory_for_an_array_of_columns(path, dtype):
+    """No more than the file beside what is kept in single precision."""
+    u = np.asfortranarray(np.random.default_rng(0).standard_normal((100, 20, 6000, 1)).astype(dtype))
+    with open(path, "wb") as file:
+        np.savez(file, u=u, t=np.arange(20.0))
+    with at_most(megabytes=48 + u.nbytes / 1e6):
+        load(path, ("edge",))
+
+
+@pytest.mark.parametrize("chunks", [(40, 1, 8, 1), (7, 2, 8, 1), (40, 5, 8, 1), (1, 5, 8, 1)])
+def test_hdf5_chunks_are_decoded_once(path, chunks, monkeypatch):
+    """Also those that hold one frame of all trajectories."""
+    u = np.random.default_rng(0).standard_normal((40, 5, 8, 1))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("u", data=u, chunks=chunks, compression="gzip")
+        file["t"] = np.arange(5.0)
+    decoded, read = (
+        np.zeros([-(-n // c) for n, c in zip(u.shape[:2], chunks, strict=False)], int),
+        h5py.Dataset.__getitem__,
+    )
+
+    def spy(self, key, *others):
+        if self.name == "/u":
+            rows, frames = (slice(*part.indices(n)) for part, n in zip(key[:2], u.shape[:2], strict=True))
+            first, last = rows.start // chunks[0], -(-rows.stop // chunks[0])
+            decoded[first:last, frames.start // chunks[1] : -(-frames.stop // chunks[1])] += 1
+        return read(self, key, *others)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", spy)
+    load(path, ("edge",))
+    assert (decoded == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["NetCDF-4", "NetCDF classic"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "packed"])
+def test_default_fill_of_netcdf(path, kind, dtype):
+    """What was never written is missing, though no fill value is given; a given one is used in its place."""
+    fill = np.int16(-32767) if dtype == "packed" else np.dtype(dtype).type(9.969209968386869e36)
+    u = np.arange(4 * 5 * 6.0).reshape(4, 5, 6, 1).astype("i2" if dtype == "packed" else dtype)
+    u[0, 2], u[1, 1, 3] = fill, fill
+    attributes = {"scale_factor": 0.5} if dtype == "packed" else {}
+    given = u.copy()
+    given[given == fill] = -1
+    for values, own in ((u, {}), (given, {"_FillValue": u.dtype.type(-1)})):
+        dataset = xr.Dataset({"t": ("time", np.arange(5.0)), "split": ("trajectory", np.array([0, 0, 1, 2], "i2"))})
+        dataset["u"] = ("trajectory", "time", "x", "channel"), values, attributes | own
+        encoding = {} if own else {"u": {"_FillValue": None}}
+        dataset.to_netcdf(path, engine="scipy" if "classic" in kind else "h5netcdf", encoding=encoding)
+        train = load(path, ("edge",)).train
+        np.testing.assert_array_equal(train.num_frames, [4, 5])
+        right = np.where(u == fill, 0, u.astype(np.float32) * (0.5 if dtype == "packed" else 1))[:2]
+        np.testing.assert_array_equal(train.u[0, :4], right[0, [0, 1, 3, 4]])
+        np.testing.assert_array_equal(train.u[1], right[1])
+        assert not train.mask[1, 1, 3] and train.mask.sum() == (4 + 5) * 6 - 1
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("named", [True, False])
+def test_fill_of_zarr_is_data(path, version, named):
+    """A zero is a zero, and chunks that were never written hold what fills them; an attribute tells what is missing."""
+    held = {name: values for name, values in arrays().items() if name not in ("split", "mask")}
+    held["u"] = np.where(np.isnan(held["u"]), -1, held["u"] * (held["x"][:, None, None] > 1)).astype("f4")
+    for fill in (None, -1):
+        group = zarr.open_group(f"{path}{fill}", mode="w", zarr_format=version)
+        for name, values in held.items():
+            names = {"dimension_names": AXES[name]} if named and version == 3 else {}
+            array = group.create_array(name, data=values, **names)
+            array.attrs.update({"_ARRAY_DIMENSIONS": AXES[name]} if named and version == 2 else {})
+        split = group.create_array("split", shape=(4,), dtype="i4", fill_value=1, chunks=(1,))
+        split[0], split[3] = 0, 2
+        group.attrs.update(FACTS)
+        group["u"].attrs.update({} if fill is None else {"_FillValue": fill})
+        dataset = load(f"{path}{fill}")
+        np.testing.assert_array_equal(dataset.train.u, held["u"][:1])
+        val = dataset.val
+        if fill is None:
+            np.testing.assert_array_equal(val.u, held["u"][1:3])
+            assert val.mask is None
+        else:
+            np.testing.assert_array_equal(val.num_frames, [4, 5])
+            assert val.mask.sum() == (9 * 18 - 1) * 2
+
+
+def test_nan_is_missing(path, capsys):
+    """As with a mask that says so, in many trajectories and in one that is cut; a line tells how much."""
+    rng = np.random.default_rng(0)
+    for number in (1, 4):
+        u = rng.standard_normal((number, 40, 6, 1))
+        u[rng.random(u.shape) < 0.1] = np.nan
+        u[:, ::7] = np.nan
+        found = []
+        for mask in ({}, {"mask": np.isfinite(u)}):
+            with open(path, "wb") as file:
+                np.savez(file, u=u, t=np.arange(40.0) ** 1.1, **mask)
+            found.append(load(path, ("edge",)))
+        for a, b in zip(found[0][2:5], found[1][2:5], strict=True):
+            for first, second in zip(a, b, strict=True):
+                np.testing.assert_array_equal(first, second)
+        line = capsys.readouterr().out
+        assert line.count("\n") == 1 and " values of u, " in line and "are NaN and count as not observed" in line
+        if number == 4:
+            assert f"{np.isnan(u).sum()} values" in line
+    with open(path, "wb") as file:
+        np.savez(file, u=np.where(np.isnan(u), 0, u), t=np.arange(40.0))
+    load(path, ("edge",))
+    assert capsys.readouterr().out == ""
+
+
+def test_frames_without_a_number(path):
+    """All of them missing, a trajectory is named; infinity is no missing value."""
+    u = np.zeros((4, 5, 6, 1))
+    u[2, 1:] = np.nan
+    with open(path, "wb") as file:
+        np.savez(file, u=u, t=np.arange(5.0))
+    refused(path, "has 1 observed frames in what is used of trajectory 2, expected at least 2", boundary=("edge",))
 
 
 def refused(path, *parts, boundary=(), **numbers):

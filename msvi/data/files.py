@@ -32,7 +32,7 @@ _CODECS = {
 # What the library of NetCDF fills arrays with, by type; bytes it does not fill.
 _FILLS = {"f4": 9.969209968386869e36, "f8": 9.969209968386869e36, "i2": -32767, "u2": 65535, "i4": -2147483647}
 # Bytes of an array in the order of columns that are passed through at once.
-_PASS = 2**24
+_PASS = 2**22
 # Files that describe a Zarr store, version 3 and 2.
 _ZARR = {"zarr.json", ".zgroup"}
 
