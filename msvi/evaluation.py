@@ -301,8 +301,11 @@ def _warnings(result: dict[str, Any]) -> list[str]:
                 "--solver, or train with a larger or smaller inference.drift_weight."
             )
     ours = {score: result["test"][score]["median"] for score in _DECISIVE if score in result["test"]}
+    # By so much the mean of a finite ensemble errs more than that of all that may come, be it ever so right.
+    finite = np.sqrt(1 + 1 / result["config"]["forecast"]["num_members"])
+    margin = dict.fromkeys(ours, finite) | {"crps_scaled": 1.0}
     for name, theirs in result.get("baselines", {}).items():
-        lost = [score for score, value in ours.items() if _is_better(theirs.get(score), value)]
+        lost = [score for score, value in ours.items() if _is_better(theirs.get(score), value, margin[score])]
         if lost:
             numbers = " and ".join(f"{s} ({_cell(theirs[s], '')} against {_cell(ours[s], DIVERGED)})" for s in lost)
             lines.append(
@@ -312,8 +315,8 @@ def _warnings(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _is_better(theirs: float | None, ours: float | None) -> bool:
-    return theirs is not None and (ours is None or theirs < ours)
+def _is_better(theirs: float | None, ours: float | None, margin: float) -> bool:
+    return theirs is not None and (ours is None or theirs * margin < ours)
 
 
 def _score(

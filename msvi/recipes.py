@@ -4,12 +4,38 @@ import functools
 from typing import Any
 
 from msvi.config import Config, from_dict, to_dict
+from msvi.data.dataset import DataConfig
+from msvi.data.recorded import Recorded
 from msvi.errors import InputError
+from msvi.inference.elbo import InferenceConfig
+from msvi.model.multiscale import ModelConfig
+from msvi.training.state import TrainConfig
+
+# For a data file: all that it can decide is left to it.
+CUSTOM = Config(
+    case="custom",
+    data=DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0),
+    model=ModelConfig(
+        coarsening=0,
+        encoder_pooling=0,
+        micro_frame="auto",
+        coordinates="auto",
+        stencil_radius=-1,
+        linear_drift=True,
+    ),
+    inference=InferenceConfig(
+        posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
+    ),
+    train=TrainConfig(steps=10_000, random_shift=-1),
+)
 
 # One 128-frame window per step, all frames encoded and scored, 500 epochs of 64 windows. The paper's encoder and
 # decoder are convolutional and its quadrature points fixed; its residual weight is 16 in our units.
 PUBLISHED = {
     "model.micro_frame": "fixed",
+    "model.coordinates": "cells",
+    "model.stencil_radius": 2,
+    "model.linear_drift": False,
     "model.micro_clock": True,
     "model.macro_hidden": (128, 128),
     "model.micro_hidden": (128, 512, 128),
@@ -26,6 +52,7 @@ PUBLISHED = {
     "train.random_shift": 0,
     "train.average_decay": 0.0,
     "train.clip_norm": 0.0,
+    "inference.posterior": "smooth",
     "inference.num_nodes": 128,
     "inference.num_scored": 128,
     "inference.num_quadrature": 10,

@@ -250,10 +250,12 @@ def test_baselines():
             "mean": {"crps_scaled": 0.4, "anomaly_nrmse": None},
             "dmd": {"left_out": "no"},
         },
+        "config": {"forecast": {"num_members": 64}},
     }
     found = list(beats(result, True).values())
     assert (found[0]["value"], found[0]["met"]) == (1.25, False)
     assert (found[1]["value"], found[1]["met"]) == (None, False)
+    assert [check["bar"] for check in found] == [1.0, pytest.approx(np.sqrt(65 / 64))]
     assert [check["met"] for check in beats(result, False).values()] == [None, None]
     result["test"]["anomaly_nrmse"]["median"] = 2.0
     assert ratio_to(result, "mean", "anomaly_nrmse") == 0.0

@@ -205,14 +205,20 @@ def ratio_to(result: dict[str, Any], baseline: str, score: str) -> float:
 def beats(result: dict[str, Any], must: bool) -> dict[str, Check]:
     """For each of `SCORES` the largest ratio of the model's to that of a baseline.
 
+    The mean of `M` members that were drawn from the truth errs by a factor of `sqrt(1 + 1 / M)` more than the mean of
+    all that may come, where nothing can be told; that much is no loss. The CRPS is the fair one and knows no such
+    factor.
+
     Args:
-      result: of an evaluation, with `test` and `baselines`.
-      must: whether a ratio above one is a failure.
+      result: of an evaluation, with `test`, `baselines` and `config`.
+      must: whether a larger ratio is a failure.
     """
+    finite = float(np.sqrt(1 + 1 / result["config"]["forecast"]["num_members"]))
     names = [name for name, scores in result["baselines"].items() if "left_out" not in scores]
     return {
         f"largest ratio of {score} to a baseline's": judge(
-            max(ratio_to(result, name, score) for name in names), 1.0 if must else None
+            max(ratio_to(result, name, score) for name in names),
+            None if not must else 1.0 if score == "crps_scaled" else finite,
         )
         for score in SCORES
     }

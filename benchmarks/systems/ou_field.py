@@ -10,8 +10,10 @@ not depend on the place, and a mesh of as many cells carries it wherever its cel
 beyond the reach of the filter's kernel. What these lose is a field with the same rates.
 
 The exact answer is the maximum of the likelihood of `y` by a Kalman filter. The model's coordinates are free, and two
-measures do not depend on them: all latents have one rate, so that the Jacobian of the drift is `-rate` times the
-identity in any coordinates, and the rate is minus the mean of its diagonal. A coordinate `zeta = a · z` has the
+measures do not depend on them: all latents have one rate, so that the drift is `-rate` times the state in any
+coordinates, and the rate is minus the slope of its regression on the state. (The diagonal of the drift's Jacobian is
+the same only where no two latents tell the same: a mode that the mesh hardly carries, and that a microscale latent
+tells too, may hold itself back by the one and be driven by the other.) A coordinate `zeta = a · z` has the
 dispersion `Q = sigma² a · a`, with `a` the derivative of the encoder along the basis, so that the mean over the
 coordinates of `Q / (a · a)`, learned, is `sigma²`. Both are per unit of time of the file.
 """
@@ -122,8 +124,8 @@ class OUField:
         learned, slope = self.learned_parameters(trained)
         variance = known.sigma**2 / (2 * known.rate)
         return {
-            "rate over maximum likelihood": judge(learned.rate / known.rate, [0.9, 1.1]),
-            "rate by regression of the drift on the state over maximum likelihood": judge(slope / known.rate, None),
+            "rate over maximum likelihood": judge(slope / known.rate, [0.9, 1.1]),
+            "diagonal of the drift's Jacobian over maximum likelihood": judge(learned.rate / known.rate, None),
             "sigma over maximum likelihood": judge(learned.sigma / known.sigma, [0.95, 1.05]),
             "stationary variance over maximum likelihood": judge(
                 self.stationary_variance(trained) / variance, [0.9, 1.1]

@@ -7,14 +7,11 @@ import numpy as np
 
 from msvi import suggest
 from msvi.build import build_model
-from msvi.config import Config
 from msvi.data.arrays import StoredArray, blocks
-from msvi.data.dataset import DataConfig
 from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
 from msvi.data.layout import AXES, Layout, texts
 from msvi.data.problems import gather
 from msvi.data.recorded import (
-    Recorded,
     assemble,
     coordinates,
     find_setting_problems,
@@ -27,22 +24,10 @@ from msvi.data.recorded import (
 from msvi.data.split import SPLITS
 from msvi.data.values import find_value_problems, find_warnings
 from msvi.errors import InputError
-from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
-from msvi.training.state import TrainConfig
+from msvi.recipes import CUSTOM
 
 # Coarse cells per axis below which a coarsening is not proposed.
 _FEWEST_CELLS = 4
-# All that a data file can decide is left to it.
-_RECIPE = Config(
-    case="custom",
-    data=DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0),
-    model=ModelConfig(coarsening=0, encoder_pooling=0, micro_frame="auto", coordinates="auto"),
-    inference=InferenceConfig(
-        posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
-    ),
-    train=TrainConfig(random_shift=-1),
-)
 
 
 def inspect(
@@ -72,8 +57,8 @@ def inspect(
     wrong, chosen = [f"it {text}" for text in problems], []
     if dataset is not None and not wrong:
         try:
-            build_model(_RECIPE, dataset)
-            chosen = suggest.describe(_RECIPE, dataset)
+            build_model(CUSTOM, dataset)
+            chosen = suggest.describe(CUSTOM, dataset)
         except InputError as error:
             wrong = [str(error)]
     warnings = [] if dataset is None else list(find_warnings(dataset))
