@@ -19,7 +19,7 @@ from msvi.data.burgers_1d import Burgers1D
 from msvi.data.dataset import DataConfig, load_dataset
 from msvi.data.recorded import Recorded
 from msvi.errors import InputError
-from msvi.forecast import forecast_field
+from msvi.forecast import forecast_field, solver_steps
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.multiscale import ModelConfig
 from msvi.trained import load_trained
@@ -54,11 +54,16 @@ def forecast_error(path, workdir, window=32):
     test = trained.dataset.test
 
     @jax.jit
-    def error(t, u, conditions):
-        mean = forecast_field(trained.model, trained.params, t, u[0], jax.random.key(0), 8, conditions=conditions)[0]
+    def error(t, steps, u, conditions):
+        model, key = trained.model, jax.random.key(0)
+        mean = forecast_field(model, trained.params, t, u[0], key, 8, conditions=conditions, steps=steps)[0]
         return metrics.nrmse(mean, u)
 
-    trajectories = jnp.asarray(test.t, jnp.float32), jnp.asarray(test.u), build_conditions(trained.model, test)
+    times = (
+        jnp.asarray(test.t, jnp.float32),
+        jnp.asarray(solver_steps(test.t, trained.model.scales.spacing), jnp.float32),
+    )
+    trajectories = *times, jnp.asarray(test.u), build_conditions(trained.model, test)
     return float(jnp.mean(jax.lax.map(lambda trajectory: error(*trajectory), trajectories)))
 
 
