@@ -78,7 +78,7 @@ def test_usable_file(path, capsys, tmp_path):
         "coarsening: not said; may be set, --config.model.coarsening=2",
         "nothing is wrong",
         "warnings",
-        "Windows have 32 frames or more where there are so many, and here 5; store more frames.",
+        "The shortest trajectory to learn from has 5 frames, a window has 32; store more.",
         "a training would take",
     ]
 

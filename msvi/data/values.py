@@ -39,7 +39,7 @@ def find_warnings(dataset: Dataset) -> Iterator[str]:
     if number < _TRAJECTORIES_LEARNED:
         yield f"There are few trajectories to learn from, {number}; forecasts from other initial states will err."
     if shortest < _LEARNED:
-        yield f"The shortest trajectory to learn from has {shortest} frames, and windows want {_LEARNED}; store more frames."
+        yield f"The shortest trajectory to learn from has {shortest} frames, a window has {_LEARNED}; store more."
     if tested < _TESTED:
         yield f"Forecasts are tested on as few as {tested} frames; store more frames or trajectories."
     steps = np.concatenate([np.diff(t[:n]) for t, n in zip(train.t, train.lengths, strict=True)])
