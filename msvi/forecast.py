@@ -145,15 +145,15 @@ def forecast_latents(
     Returns:
       `(member, time, latent_dim)`.
     """
-    unit, steps = model.scales.time_unit, _steps(model, t, steps_per_frame) if steps is None else steps
-    t, steps = (jnp.asarray(a, jnp.float32) / unit for a in (t, steps))
+    steps = _steps(model, t, steps_per_frame) if steps is None else steps
+    t, steps, unit = _count_frames(model, t, steps)
     encoded = model.encode(params, u0, mask0)
 
     def member(key):
         start_key, path_key = jax.random.split(key)
         return solve_sde(
-            lambda t, z: model.drift(params, t, z, conditions.at(t)),
-            lambda t: model.log_q(params, conditions.at(t)),
+            lambda t, z: model.drift(params, unit * t, z, conditions.at(unit * t)) * unit,
+            lambda t: model.log_q(params, conditions.at(unit * t)) + np.log(unit),
             t,
             encoded.sample(start_key),
             path_key,
@@ -162,6 +162,20 @@ def forecast_latents(
         )
 
     return jax.vmap(member)(jax.random.split(key, num_members))
+
+
+def _count_frames(model: MultiscaleModel, t: Array, steps: Array) -> tuple[Array, Array, float]:
+    """Times `t` and `steps` in the usual time between frames, and that in the model's unit of time.
+
+    The Brownian path hangs on the bits of the times. Rounded to 1 / 1024 of a frame they are the same in whatever unit
+    the data count time, and with them the forecast; but not where frames lie so close that two would become one.
+    """
+    spacing = model.scales.spacing or model.scales.time_unit
+    t, steps = (jnp.asarray(a, jnp.float32) / spacing for a in (t, steps))
+    rounded = jnp.round(steps * 1024) / 1024
+    apart = jnp.all(jnp.diff(rounded) > 0) if model.scales.spacing else False
+    t, steps = (jnp.where(apart, jnp.round(a * 1024) / 1024, a) for a in (t, steps))
+    return t, steps, spacing / model.scales.time_unit
 
 
 def _steps(model: MultiscaleModel, t: Array, steps_per_frame: int) -> np.ndarray:
