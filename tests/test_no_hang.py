@@ -62,12 +62,14 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 @pytest.mark.skipif(CORES < 2, reason="one core has no second thread to wait for")
-@pytest.mark.parametrize("flags", ["", "--xla_cpu_multi_thread_eigen=false"], ids=["default", "one thread for Eigen"])
-@pytest.mark.parametrize("kind", ["smooth", "markov"])
+@pytest.mark.parametrize(
+    ("kind", "flags"), [("smooth", ""), ("smooth", "--xla_cpu_multi_thread_eigen=false"), ("markov", "")]
+)
 def test_steps_end(kind, flags):
     """Three chunks of twenty steps for each number of nodes, and no call that could wait for a thread.
 
-    Compiled without optimisations, which is faster and leaves such calls as they are."""
+    Compiled without optimisations, which is faster and leaves such calls as they are.
+    """
     command = [sys.executable, "-c", STEPS, kind, flags]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600)
