@@ -24,9 +24,10 @@ from msvi.scales import Scales
 
 # Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
 _CELLS = {1: 16, 2: 8, 3: 4}
-# Coarse cells to each side that the drift of a cell sees: as many as it takes for the shortest waves of the mesh to
-# travel at their speed, and few enough for networks in 2D and 3D.
-_STENCIL = {1: 4, 2: 2, 3: 1}
+# Coarse cells to each side that the drift of a cell sees. More let the shortest waves of the mesh travel at their speed,
+# but a drift that sees so much of a smooth chaotic field was seen to leave the attractor after some Lyapunov times.
+_STENCIL = {1: 2, 2: 2, 3: 1}
+_ROUGH_STENCIL = {1: 4, 2: 2, 3: 1}
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
 # Trajectories, frames of each and frames in all that are looked at.
@@ -84,11 +85,13 @@ def resolve(config: Config, dataset: Dataset) -> Config:
         model,
         coarsening=coarsening,
         encoder_pooling=model.encoder_pooling or _pooling(dataset, coarsening),
-        stencil_radius=_STENCIL[len(dataset.grid)] if model.stencil_radius < 0 else model.stencil_radius,
     )
     snapshots = _snapshots(dataset.train, scales)
     motion = find_motion(dataset.train, scales, coarsening)
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
+    if model.stencil_radius < 0:
+        radius = (_ROUGH_STENCIL if rough else _STENCIL)[len(dataset.grid)]
+        model = dataclasses.replace(model, stencil_radius=radius)
     inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
