@@ -24,8 +24,8 @@ from msvi.scales import Scales
 
 # Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
 _CELLS = {1: 16, 2: 8, 3: 4}
-# Coarse cells to each side that the drift of a cell sees. More let the shortest waves of the mesh travel at their speed,
-# but a drift that sees so much of a smooth chaotic field was seen to leave the attractor after some Lyapunov times.
+# Coarse cells to each side that the drift of a cell sees. With more the shortest waves of the mesh travel at their
+# speed, but a drift that sees so much of a smooth chaotic field was seen to leave the attractor in the end.
 _STENCIL = {1: 2, 2: 2, 3: 1}
 _ROUGH_STENCIL = {1: 4, 2: 2, 3: 1}
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
