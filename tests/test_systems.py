@@ -214,7 +214,9 @@ def test_ou_measures_do_not_depend_on_coordinates(tmp_path):
     assert 0.02 < system.stationary_variance(trained) < 0.2
     test = {"crps_scaled": {"median": 0.5}, "anomaly_nrmse": {"median": 0.5}}
     others = {"mean": {"crps_scaled": 1.0, "anomaly_nrmse": 1.0}}
-    checks = system.check_model(trained, {"test": test, "baselines": others})
+    checks = system.check_model(
+        trained, {"test": test, "baselines": others, "config": {"forecast": {"num_members": 64}}}
+    )
     known = system.maximum_likelihood(trained.dataset)
     np.testing.assert_allclose(checks["rate over maximum likelihood"]["value"], system.rate / known.rate, rtol=1e-4)
     assert checks["noise variance over truth"]["met"] and checks["sigma over maximum likelihood"]["met"]

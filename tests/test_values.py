@@ -90,7 +90,7 @@ def test_warnings_of_times_and_numbers():
     (few,) = find_warnings(dataset(waves(ONCE, trajectories=3)))
     assert few.startswith("There are few trajectories to learn from, 3;")
     windows, tested = find_warnings(dataset(waves(ONCE)[:, :12], tested=4))
-    assert "here 12; store more frames" in windows and "as few as 4 frames" in tested
+    assert "has 12 frames, a window has 32; store more" in windows and "as few as 4 frames" in tested
 
 
 def test_warning_of_what_is_missing():
