@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from msvi.config import Config
-from msvi.data.split import Dataset, Split
+from msvi.data.split import Dataset, Split, spread
 from msvi.errors import InputError
 from msvi.inference.elbo import InferenceConfig
 from msvi.model.filter import MacroFilter
@@ -145,7 +145,7 @@ def field_scales(train: Split) -> Scales:
 
 def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:
     """Increments of the standardised field, averaged over coarse cells, at lags of 1, 2, 4, ... frames."""
-    paths = [_coarse_path(train, scales, coarsening, i) for i in _spread(len(train.u), _TRAJECTORIES)]
+    paths = [_coarse_path(train, scales, coarsening, i) for i in spread(len(train.u), _TRAJECTORIES)]
     longest = max(len(x) for x in paths)
     lags = [2**k for k in range(int(np.log2(max(longest - 1, 1))) + 1)]
     squares = np.array([_mean([np.mean((x[k:] - x[:-k]) ** 2, axis=1) for x in paths if len(x) > k]) / 2 for k in lags])
@@ -297,9 +297,9 @@ def _snapshots(train: Split, scales: Scales) -> np.ndarray:
     """Standardised frames spread over trajectories and times, gaps filled with the mean, `(frame, *grid, channel)`."""
     each = max(1, _SNAPSHOTS // len(train.u))
     found = []
-    for i in _spread(len(train.u), _SNAPSHOTS):
+    for i in spread(len(train.u), _SNAPSHOTS):
         observed = train.observed(i)
-        for k in _spread(int(train.lengths[i]), each):
+        for k in spread(int(train.lengths[i]), each):
             u = scales.standardise(np.asarray(train.u[i, k], np.float64))
             found.append(u if observed is None else np.where(observed[k], u, 0.0))
     return np.stack(found).astype(np.float32)
@@ -323,11 +323,6 @@ def _half_way(x: np.ndarray, k: int) -> np.ndarray:
 
 def _spacing(train: Split) -> float:
     return float(np.median(np.concatenate([np.diff(t[:n]) for t, n in zip(train.t, train.lengths, strict=True)])))
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """At most so many of the numbers up to `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _mean(values: list[np.ndarray]) -> float:

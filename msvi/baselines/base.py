@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msvi.data.split import Dataset, Split
+from msvi.data.split import Dataset, Split, spread
 from msvi.errors import InputError
 
 # Numbers and frames from which a baseline is fitted in seconds.
@@ -55,7 +55,7 @@ def few_trajectories(dataset: Dataset) -> Dataset:
     train = dataset.train
     frames = max(2, min(_FEW_FRAMES, _FEW_NUMBERS // int(np.prod(train.u.shape[2:]))))
     count = max(1, frames // train.u.shape[1])
-    chosen = np.unique(np.linspace(0, len(train.u) - 1, min(count, len(train.u))).round().astype(int))
+    chosen = spread(len(train.u), count)
     kept = max(train.u.shape[1] - frames, 0)
     if len(chosen) == len(train.u) and not kept:
         return dataset

@@ -57,8 +57,9 @@ def inspect(
     wrong, chosen = [f"it {text}" for text in problems], []
     if dataset is not None and not wrong:
         try:
-            build_model(CUSTOM, dataset)
-            chosen = suggest.describe(CUSTOM, dataset)
+            config = suggest.resolve(CUSTOM, dataset)
+            build_model(config, dataset)
+            chosen = suggest.describe(config, dataset)
         except InputError as error:
             wrong = [str(error)]
     warnings = [] if dataset is None else list(find_warnings(dataset))

@@ -54,6 +54,11 @@ class Split(NamedTuple):
         return frames if mask is None else frames & mask
 
 
+def spread(count: int, most: int) -> np.ndarray:
+    """At most so many of the numbers up to `count`, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
 def cut_windows(split: Split, length: int) -> Split:
     """Each trajectory cut into windows of `length` frames, one after the other, as trajectories of their own.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from msvi.data.layout import AXES
-from msvi.data.split import Dataset, Split
+from msvi.data.split import Dataset, Split, spread
 
 # Trajectories, and frames of each, in which the ends of periodic axes are compared.
 _TRAJECTORIES, _FRAMES = 16, 16
@@ -104,8 +104,8 @@ def _ends(train: Split, axis: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
     Both are `(4, row, channel)`.
     """
-    for i in _spread(len(train.u), _TRAJECTORIES):
-        frames = _spread(int(train.lengths[i]), _FRAMES)
+    for i in spread(len(train.u), _TRAJECTORIES):
+        frames = spread(int(train.lengths[i]), _FRAMES)
         u, observed = train.u[i, frames], train.observed(i)
         seen = np.ones(u.shape, bool) if observed is None else observed[frames]
         yield tuple(
@@ -131,8 +131,3 @@ def _is_round(length: float) -> bool:
 def _observed(split: Split, trajectory: int) -> np.ndarray:
     observed = split.observed(trajectory)
     return np.ones((1,) * (split.u.ndim - 1), bool) if observed is None else observed
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """At most so many of the numbers up to `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -87,7 +87,7 @@ def train(config: Config, workdir: str) -> TrainState:
                     held.enter_context(run.lock())
                     run.start(given, int(state.step))
                     if config != given:
-                        print("\n  ".join(["from the training trajectories:", *describe(given, dataset)]))
+                        print("\n  ".join(["from the training trajectories:", *describe(config, dataset)]))
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:

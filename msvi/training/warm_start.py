@@ -46,9 +46,10 @@ def warm_start(state: TrainState, config: Config, dataset: Dataset) -> TrainStat
             f"has {source.model.micro_dim}; raise model.micro_dim or start from a smaller one."
         )
     source = resolve(source, dataset)
-    template = init_state(build_elbo(source, build_model(source, dataset)), source.train, jax.random.key(source.seed))
+    model = build_model(source, dataset)
+    template = init_state(build_elbo(source, model), source.train, jax.random.key(source.seed))
     weights, record = run.best.restore(template)
-    check_same_scales(record, build_model(source, dataset).scales, run.path)
+    check_same_scales(record, model.scales, run.path)
     params = embed(weights.average, state.params)
     # A copy: a training step gives up the memory of both.
     return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
