@@ -5,6 +5,8 @@ import ml_collections
 from msvi.config import to_dict
 from msvi.recipes import CUSTOM, make_variant
 
+OWN = {"published": {"inference.window": 128}, "demo": {"train.steps": 3000}}
+
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """The configuration of `configs/custom.py` or `configs/custom.py:variant`.
@@ -13,4 +15,4 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     from its training trajectories (`msvi.suggest`); `python -m msvi.data inspect FILE` shows them. Every field and its
     meaning stand with the groups named in `msvi.config.Config`; here are only the differences.
     """
-    return ml_collections.ConfigDict(to_dict(make_variant(CUSTOM, variant, {"published": {"inference.window": 128}})))
+    return ml_collections.ConfigDict(to_dict(make_variant(CUSTOM, variant, OWN)))

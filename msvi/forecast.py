@@ -33,9 +33,9 @@ class ForecastConfig:
       stride: frames from one that is decoded and scored to the next, in validation and evaluation; the SDE is solved
         over all of them.
       steps_per_frame: solver steps in the usual time between two frames that were learned from; a longer gap gets as
-        many more.
+        many more; 0 leaves it to `msvi.suggest`.
       solver: one of `SOLVERS`. The error of Euler–Maruyama makes an oscillation of frequency `w` grow at the rate
-        `w² dt / 2`; the other evaluates the drift twice a step and has hardly any.
+        `w² dt / 2`; the other evaluates the drift twice a step, and an oscillation lags by `(w dt)³ / 6` a step.
     """
 
     num_members: int = 64
@@ -45,7 +45,7 @@ class ForecastConfig:
     solver: str = "shark"
 
     def __post_init__(self):
-        require_at_least(self, "forecast", num_members=1, num_val_members=1, stride=1, steps_per_frame=1)
+        require_at_least(self, "forecast", num_members=1, num_val_members=1, stride=1, steps_per_frame=0)
         if self.solver not in SOLVERS:
             raise InputError(f"`forecast.solver` must be one of {', '.join(SOLVERS)}, got {self.solver!r}; change it.")
 

@@ -35,7 +35,7 @@ def relative_errors(
     """
     axes = tuple(range(1, reference.ndim))
     error = estimate - reference
-    whole = reference if origin is None else reference + _per_channel(origin, reference)
+    whole = reference if origin is None else _whole(reference, _per_channel(origin, reference))
     if mask is not None:
         error, whole = jnp.where(mask, error, 0), jnp.where(mask, whole, 0)
     size = _largest(whole)
@@ -185,6 +185,12 @@ def _largest(u: Array, axes: tuple[int, ...] | None = None) -> Array:
     """Largest absolute value, 1 where it is zero, with all axes kept: in these units squares are finite."""
     found = jnp.max(jnp.abs(u), axes, keepdims=True)
     return jnp.where(found > 0, found, 1)
+
+
+def _whole(field: Array, origin: Array) -> Array:
+    """`field + origin`, zero where no more than their round-off is left."""
+    whole = field + origin
+    return jnp.where(jnp.abs(whole) > 4 * jnp.finfo(field.dtype).eps * jnp.abs(origin), whole, 0)
 
 
 def _per_channel(values: ArrayLike, field: Array) -> Array:

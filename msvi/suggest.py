@@ -28,6 +28,8 @@ _CELLS = {1: 16, 2: 8, 3: 4}
 # speed, but a drift that sees so much of a smooth chaotic field was seen to leave the attractor in the end.
 _STENCIL = {1: 2, 2: 2, 3: 1}
 _ROUGH_STENCIL = {1: 4, 2: 2, 3: 1}
+# The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
+_LINEAR = {1: 8, 2: 4, 3: 2}
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
 # Trajectories, frames of each and frames in all that are looked at.
@@ -37,6 +39,8 @@ _ROUGH = 1.5
 # Part of its deviation by which a straight line between two nodes may miss the coarse field half-way: the nodes of a
 # pure oscillation then lie 0.4 radian apart.
 _MISSED = 0.02
+# Steps of the solver from one such node to the next: an oscillation then lags by a thousandth of its phase.
+_STEPS_PER_NODE = 6
 # Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
 _ONE_STRUCTURE = 0.5
 # Trajectories from which on it can be told whether one place differs from another.
@@ -92,6 +96,9 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     if model.stencil_radius < 0:
         radius = (_ROUGH_STENCIL if rough else _STENCIL)[len(dataset.grid)]
         model = dataclasses.replace(model, stencil_radius=radius)
+    if model.linear_radius < 0:
+        radius = model.stencil_radius if rough else max(model.stencil_radius, _LINEAR[len(dataset.grid)])
+        model = dataclasses.replace(model, linear_radius=radius)
     inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
@@ -108,7 +115,11 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     if train.random_shift < 0:
         train = dataclasses.replace(train, random_shift=_shift(dataset, snapshots, coarsening, model.micro_frame))
     model = dataclasses.replace(model, time_unit=time_unit)
-    return dataclasses.replace(config, model=model, inference=inference, train=train)
+    forecast = config.forecast
+    if not forecast.steps_per_frame:
+        steps = 1 if rough else -(-_STEPS_PER_NODE // motion.node_frames)
+        forecast = dataclasses.replace(forecast, steps_per_frame=steps)
+    return dataclasses.replace(config, model=model, inference=inference, train=train, forecast=forecast)
 
 
 def field_scales(train: Split) -> Scales:
@@ -215,19 +226,21 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
         f"window {i.window} frames, {i.num_nodes} of them encoded, {i.num_scored} scored, {i.num_quadrature} "
         "quadrature points",
         f"drift weight {i.drift_weight:.3g}, macroscale coordinates {m.coordinates}",
-        f"stencil radius {m.stencil_radius}, microscale frame {m.micro_frame}, random shift "
-        f"{found.train.random_shift}, encoder pooling {m.encoder_pooling}",
+        f"stencil radius {m.stencil_radius}, that of the linear map {m.linear_radius}",
+        f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
+        f"{m.encoder_pooling}",
+        f"{found.forecast.steps_per_frame} solver steps a frame",
     ]
 
 
 def _open(config: Config) -> bool:
     m, i = config.model, config.inference
     numbers = (m.coarsening, m.encoder_pooling, m.time_unit)
-    numbers += (i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
+    numbers += (config.forecast.steps_per_frame, i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
     return (
         0 in numbers
         or "auto" in (m.micro_frame, m.coordinates, i.posterior)
-        or min(m.stencil_radius, config.train.random_shift) < 0
+        or min(m.stencil_radius, m.linear_radius, config.train.random_shift) < 0
     )
 
 

@@ -3,8 +3,6 @@
 import os
 from typing import Any, NamedTuple
 
-import jax
-
 from msvi.build import build_elbo, build_model
 from msvi.config import Config, load_json
 from msvi.data.dataset import load_dataset
@@ -12,7 +10,7 @@ from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.model.multiscale import MultiscaleModel
 from msvi.suggest import resolve
-from msvi.training.state import TrainState, init_state
+from msvi.training.state import TrainState, template_state
 from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 from msvi.types import Params
 
@@ -64,7 +62,7 @@ def restore_run(
       InputError: as for `load_trained`.
     """
     config = resolve(config, dataset)
-    template = init_state(build_elbo(config, model), config.train, jax.random.key(config.seed))
+    template = template_state(build_elbo(config, model), config.train)
     state, best = run.best.restore(template)
     check_same_data(best, dataset, config.data.path)
     check_same_scales(best, model.scales, run.path)

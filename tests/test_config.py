@@ -95,19 +95,21 @@ def test_defaults():
     """Both cases on a periodic line weigh the drift residual more, move the microscale's frame and shift windows within
     a cell; Korteweg–de Vries has the paper's noise and filter, and needs fewer steps. Where the field has edges there
     is nothing to shift around."""
-    weight, *periodic = [
+    weight, frame, unit, shift = [
         "inference.drift_weight: 64.0 -> 512.0",
         "model.micro_frame: fixed -> moving",
+        "model.time_unit: 0.0 -> 1.0",
         "train.random_shift: 0 -> 49",
     ]
-    assert differences(Config(), read("burgers_1d")) == [weight, *periodic]
+    assert differences(Config(), read("burgers_1d")) == [weight, frame, unit, shift]
     assert differences(Config(), read("kdv_1d"), ignore=("data.equation.", "data.cache_dir")) == [
         "case: burgers_1d -> kdv_1d",
         "data.noise_std: 0.001 -> 0.01",
         weight,
-        periodic[0],
+        frame,
         "model.n_sigma: 3 -> 2",
-        periodic[1],
+        unit,
+        shift,
         "train.steps: 20000 -> 15000",
     ]
     assert read("kdv_1d").data.equation == KortewegDeVries1D()
@@ -378,7 +380,8 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("model.micro_dim", [-1]),
         ("model.coarsening", [0, -50]),
         ("model.n_sigma", [0]),
-        ("model.stencil_radius", [-1]),
+        ("model.stencil_radius", [-2]),
+        ("model.linear_radius", [-2]),
         ("model.encoder_pooling", [-4]),
         ("model.time_unit", [-1.0, float("nan"), float("inf")]),
         ("model.micro_frame", ["still"]),
@@ -412,7 +415,7 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("forecast.num_members", [0]),
         ("forecast.num_val_members", [0]),
         ("forecast.stride", [0, -1]),
-        ("forecast.steps_per_frame", [0]),
+        ("forecast.steps_per_frame", [-1]),
     ],
 )
 def test_value_out_of_range(name, values):

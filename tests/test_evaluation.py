@@ -137,7 +137,10 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
     def forecast(params, t, steps, u):
         path_key, noise_key = jax.random.split(jax.random.key(0))
         (path_key,) = jax.random.split(path_key, 1)  # one run
-        z = forecast_latents(model, params, t, u[0], path_key, config.forecast.num_members, steps=steps)
+        settings = config.forecast
+        z = forecast_latents(
+            model, params, t, u[0], path_key, settings.num_members, solver=settings.solver, steps=steps
+        )
         keys = jax.vmap(lambda key: jax.random.split(key, 1)[0])(jax.random.split(noise_key, len(t)))
         members = jax.vmap(sample_field, (None, None, 1, 0), 1)(model, params, z, keys)
         parts = jax.vmap(model.decode_parts, (None, 0))(params, z[0, ::2])
@@ -221,7 +224,7 @@ def test_score_groups(result, dataset):
     assert set(spectra) == {"wavenumber", "truth", "macro", "forecast"} and spectra["wavenumber"][0] == 1.0
     assert {len(values) for values in spectra.values()} == {len(spectra["wavenumber"])}
     cost = result["cost"]
-    assert cost["train_drift_evaluations"] == 40 * 8 * 8 and cost["forecast_drift_evaluations"] == 2 * 8 * 64
+    assert cost["train_drift_evaluations"] == 40 * 8 * 8 and cost["forecast_drift_evaluations"] == 8 * 64
     assert cost["forecast_seconds"] > 0 and cost["peak_memory_gib"] > 0 and cost["train_peak_memory_gib"] > 0
     assert cost["num_parameters"] > 1000
 
@@ -337,14 +340,14 @@ def test_other_settings_of_the_forecast(smoke_run, result, programs, monkeypatch
     """Solver, members and steps of the command are used and told, beside the result of the run's own settings."""
     run = shutil.copytree(smoke_run.path, tmp_path / "run")
     monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
-    changes = {"solver": "euler", "num_members": 4, "steps_per_frame": 3}
+    changes = {"solver": "shark", "num_members": 4, "steps_per_frame": 3}
     returned = evaluate(str(run), str(tmp_path / "results"), forecast=changes)
-    name = "result_num_members_4_steps_per_frame_3_solver_euler.json"
+    name = "result_num_members_4_steps_per_frame_3_solver_shark.json"
     assert returned.paths == [str(run / name)] and not (tmp_path / "results").exists()
     found = read_strict(run / name)
     assert found["config"]["forecast"] == result["config"]["forecast"] | changes
     steps = (len(result["lead_time"]["t"]) - 1) * 2 * 3  # every other frame is scored
-    assert found["cost"]["forecast_drift_evaluations"] == 4 * steps
+    assert found["cost"]["forecast_drift_evaluations"] == 4 * 2 * steps  # twice a step
     assert found["test"]["noise_floor"] == result["test"]["noise_floor"]
     assert found["test"]["crps"] != result["test"]["crps"]
     with pytest.raises(InputError, match=r"data of .* are generated, but `--data`"):

@@ -138,7 +138,7 @@ def test_units_of_the_field_do_not_matter(model, params, mean, std):
 def test_standardised_model_is_the_same_model(model, params):
     """Same parameters and same latents on standardised fields; its densities lack the unit alone."""
     scaled = dataclasses.replace(model, scales=Scales((2.0,), (0.1,), time_unit=3.0, spacing=0.6))
-    assert scaled.standardised.scales == Scales((0.0,), (1.0,), 1.0, 0.2)
+    assert scaled.standardised.scales == Scales((0.0,), (1.0,), 1.0, pytest.approx(0.2))
     u = 2.0 + draw_u(model)
     z = encode(scaled, params, u).mean
     np.testing.assert_allclose(encode(scaled.standardised, params, scaled.scales.standardise(u)).mean, z, atol=1e-5)
@@ -231,7 +231,7 @@ def test_drift_scale_is_a_unit(model, params):
 @pytest.mark.parametrize("boundary", [("periodic", "periodic"), ("edge", "edge"), ("periodic", "edge")])
 def test_two_dimensional_drift_is_local(boundary):
     """On 5 x 6 cells and two channels: the Jacobian vanishes exactly outside the 3 x 3 stencil."""
-    network = MacroDrift((8,), 1, boundary)
+    network = MacroDrift((8,), 1, 0, boundary)
     zeta = jax.random.normal(jax.random.key(0), (5, 6, 2))
     eta = jnp.array([0.3, -0.2])
     params = jax.jit(network.init)(jax.random.key(1), zeta, eta)
@@ -246,9 +246,33 @@ def test_two_dimensional_drift_is_local(boundary):
             assert np.all((jacobian[cell][:, other[0], other[1]] != 0) == near), (cell, other)
 
 
+@pytest.mark.parametrize("n", [6, 5])
+def test_linear_map_sees_each_cell_of_a_circle_once(n):
+    """Wider than the mesh: any circulant matrix beside the MLP, by no more weights than it has; zero at first."""
+    network = MacroDrift((4,), 1, 8, ("periodic",))
+    zeta, eta = jax.random.normal(jax.random.key(0), (n, 1)), jnp.zeros(0)
+    params = network.init(jax.random.key(1), zeta, eta)
+    weights = params["params"]["Dense_0"]["kernel"]
+    assert weights.shape == (n, 1) and not weights.any()
+    linear = jax.tree.map(jnp.zeros_like, params)
+    linear["params"]["Dense_0"]["kernel"] = jnp.arange(1.0, n + 1)[:, None]
+    matrix = np.asarray(jax.jacobian(lambda zeta: network.apply(linear, zeta, eta)[:, 0])(zeta)[..., 0])
+    np.testing.assert_array_equal(np.sort(matrix[0]), np.arange(1, n + 1))
+    np.testing.assert_array_equal(matrix, [np.roll(matrix[0], i) for i in range(n)])
+
+
+def test_linear_map_between_edges_ends_at_its_radius():
+    """Two cells to each side."""
+    network = MacroDrift((4,), 1, 2, ("edge",))
+    zeta, eta = jnp.zeros((7, 1)), jnp.zeros(0)
+    params = jax.tree.map(jnp.ones_like, network.init(jax.random.key(1), zeta, eta))
+    seen = jax.jacobian(lambda zeta: network.apply(params, zeta, eta)[3, 0])(zeta)[:, 0] != 0
+    np.testing.assert_array_equal(seen, [False, True, True, True, True, True, False])
+
+
 def test_edge_cells_see_themselves_beyond_the_edge():
     """On a constant `zeta` an edge cell sees what every other cell sees, so all rates agree."""
-    network = MacroDrift((8,), 2, ("edge",))
+    network = MacroDrift((8,), 2, 0, ("edge",))
     zeta, eta = jnp.full((6, 1), 0.7), jnp.zeros(0)
     rate = network.apply(network.init(jax.random.key(1), zeta, eta), zeta, eta)
     np.testing.assert_allclose(rate, np.full((6, 1), rate[0, 0]), rtol=1e-6)
@@ -447,7 +471,7 @@ def test_stencil_is_continued_beyond_the_mesh(boundary, radius):
 
     One network on the same numbers; 1e-6.
     """
-    network = MacroDrift((8,), radius, boundary)
+    network = MacroDrift((8,), radius, 0, boundary)
     zeta, eta = jax.random.normal(jax.random.key(0), (5, 4, 2)), jnp.array([0.3, -0.2])
     params = perturb(jax.jit(network.init)(jax.random.key(1), zeta, eta))
     larger = np.asarray(zeta)
@@ -518,7 +542,7 @@ def test_features_are_affine_in_what_is_made_of_the_microscale(plane):
     zeta, eta = model.split(z)
     common = MLP(model.config.cell_hidden[:-1], model.config.cell_hidden[-1]).apply(params["cell_input"], eta)
     features = np.asarray(params["cells"]) @ np.concatenate([[1.0], common])
-    network = MacroDrift(model.config.macro_hidden, model.config.stencil_radius, model.boundary)
+    network = MacroDrift(model.config.macro_hidden, model.config.stencil_radius, 0, model.boundary)
     by_hand = network.apply(params["macro_drift"], zeta, eta, jnp.asarray(features, jnp.float32))
     rate, _ = model.split(drift(model, params, t, z))
     np.testing.assert_allclose(rate, model.config.drift_scale * by_hand, atol=1e-5)

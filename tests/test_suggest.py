@@ -10,21 +10,12 @@ from msvi.data.dataset import DataConfig
 from msvi.data.recorded import Recorded
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
-from msvi.inference.elbo import InferenceConfig
 from msvi.model.multiscale import ModelConfig
+from msvi.recipes import CUSTOM
 from msvi.suggest import describe, field_scales, find_motion, resolve, suggest_coarsening
-from msvi.training.state import TrainConfig
 
 FILE = DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0)
-OPEN = Config(
-    case="custom",
-    data=FILE,
-    model=ModelConfig(micro_dim=1, coarsening=0, encoder_pooling=0, micro_frame="auto", coordinates="auto"),
-    inference=InferenceConfig(
-        posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
-    ),
-    train=TrainConfig(random_shift=-1),
-)
+OPEN = dataclasses.replace(CUSTOM, model=dataclasses.replace(CUSTOM.model, micro_dim=1))
 DT, POINTS = 0.05, 32
 
 
@@ -137,6 +128,19 @@ def test_shifts_where_all_places_are_alike():
     assert resolve(OPEN, data(split, "edge")).train.random_shift == 0
     standing = 3 * np.sin(2 * np.pi * np.arange(POINTS) / POINTS)[None, None, :, None]
     assert resolve(OPEN, data(split._replace(u=split.u + standing))).train.random_shift == 0
+
+
+def test_reach_and_steps():
+    """Smooth: a narrow network, a linear map over all 16 cells, and steps so short that an oscillation keeps its phase.
+    Rough: both four cells wide, and a step a frame."""
+    found = resolve(OPEN, data(travelling_waves()))
+    motion = find_motion(travelling_waves(), field_scales(travelling_waves()), found.model.coarsening)
+    assert (found.model.stencil_radius, found.model.linear_radius) == (2, 8)
+    assert found.forecast.steps_per_frame * motion.node_frames >= 6
+    slow = resolve(OPEN, data(travelling_waves(speed=0.02)))
+    assert slow.forecast.steps_per_frame < found.forecast.steps_per_frame
+    found = resolve(OPEN, data(ornstein_uhlenbeck()))
+    assert (found.model.stencil_radius, found.model.linear_radius, found.forecast.steps_per_frame) == (4, 4, 1)
 
 
 @pytest.mark.parametrize(("grid", "expected"), [((256,), 16), ((1000,), 50), ((64, 128), 8), ((320, 80), 10)])

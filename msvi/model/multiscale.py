@@ -33,7 +33,9 @@ class ModelConfig:
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees; -1 leaves it to
         `msvi.suggest`.
       macro_hidden, micro_hidden: hidden widths of the two drift networks.
-      linear_drift: whether a linear map stands beside each of the two drift networks.
+      linear_radius: coarse cells to each side that a linear map beside the macroscale drift network sees; with one
+        there is also one beside the microscale drift network, of all that this sees. 0 for none, -1 leaves it to
+        `msvi.suggest`.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
       encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
         leaves it to `msvi.suggest`.
@@ -68,7 +70,7 @@ class ModelConfig:
     stencil_radius: int = 2
     macro_hidden: tuple[int, ...] = (64, 64)
     micro_hidden: tuple[int, ...] = (128, 128)
-    linear_drift: bool = False
+    linear_radius: int = 0
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)
     encoder_pooling: int = 1
@@ -88,8 +90,8 @@ class ModelConfig:
     init_micro_log_var: float = -4.0
 
     def __post_init__(self):
-        require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=-1, position_harmonics=0)
-        require_at_least(self, "model", encoder_pooling=0, cell_features=0, time_unit=0)
+        require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=-1, linear_radius=-1)
+        require_at_least(self, "model", position_harmonics=0, encoder_pooling=0, cell_features=0, time_unit=0)
         require_positive(self, "model", "drift_scale")
         if self.micro_frame not in (*FRAMES, "auto"):
             raise InputError(f"`model.micro_frame` must be one of {FRAMES} or auto, got {self.micro_frame!r}.")
@@ -352,11 +354,12 @@ class MultiscaleModel:
     @property
     def _macro_drift(self):
         c = self.config
-        return networks.MacroDrift(c.macro_hidden, c.stencil_radius, self.boundary, c.linear_drift)
+        return networks.MacroDrift(c.macro_hidden, c.stencil_radius, c.linear_radius, self.boundary)
 
     @property
     def _micro_drift(self):
-        return networks.MicroDrift(self.config.micro_hidden, self.config.micro_clock, self.config.linear_drift)
+        c = self.config
+        return networks.MicroDrift(c.micro_hidden, c.micro_clock, c.linear_radius > 0)
 
     @property
     def _encoder(self):

@@ -79,38 +79,51 @@ class Displacement(nn.Module):
 class MacroDrift(nn.Module):
     """Local macroscale drift: one MLP shared by all cells, equivariant to shifts of a periodic mesh.
 
-    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, p_c, c, eta)`, all channels of all cells of the stencil. `p_c`, if
-    given, says where the cell lies and what acts on it from outside, and `c` what acts on all cells.
+    `d zeta_c / dt = MLP(zeta_{c-r}, ..., zeta_{c+r}, x_c) + A (zeta_{c-R}, ..., zeta_{c+R}, x_c)`, all channels of all
+    cells of the two stencils; `x_c = (p_c, c, eta)`. `p_c`, if given, says where the cell lies and what acts on it from
+    outside, and `c` what acts on all cells.
 
     Attributes:
       hidden: hidden widths.
       radius: `r`, cells to each side along every axis.
+      linear_radius: `R`, as far as it goes on a periodic axis; 0 for no linear map.
       boundary: per axis, `"periodic"` or `"edge"`.
-      linear: whether a linear map stands beside the MLP.
     """
 
     hidden: Sequence[int]
     radius: int
+    linear_radius: int
     boundary: tuple[str, ...]
-    linear: bool = False
 
     @nn.compact
     def __call__(self, zeta: Array, eta: Array, position: Array | None = None, condition: Array | None = None) -> Array:
         *coarse_grid, num_channels = zeta.shape
-        padded = zeta
-        for axis, kind in enumerate(self.boundary):
-            width = [(0, 0)] * zeta.ndim
-            width[axis] = (self.radius, self.radius)
-            padded = jnp.pad(padded, width, mode="wrap" if kind == "periodic" else "edge")
-        offsets = np.ndindex(*(2 * self.radius + 1,) * len(coarse_grid))
-        stencil = [
-            padded[tuple(slice(o, o + n) for o, n in zip(offset, coarse_grid, strict=True))] for offset in offsets
-        ]
-        if position is not None:
-            stencil.append(position)
         everywhere = eta if condition is None else jnp.concatenate([condition, eta])
-        everywhere = jnp.broadcast_to(everywhere, (*coarse_grid, everywhere.shape[0]))
-        return _rate(self.hidden, num_channels, self.linear, jnp.concatenate([*stencil, everywhere], axis=-1))
+        beside = [jnp.broadcast_to(everywhere, (*coarse_grid, everywhere.shape[0]))]
+        if position is not None:
+            beside = [position, *beside]
+        near = [(r, r) for r in [self.radius] * len(coarse_grid)]
+        rate = _nonlinear(self.hidden, num_channels, jnp.concatenate([*self._stencil(zeta, near), *beside], axis=-1))
+        if self.linear_radius:
+            # No cell of a periodic axis twice.
+            far = [
+                (min(self.linear_radius, n // 2), min(self.linear_radius, (n - 1) // 2))
+                if kind == "periodic"
+                else (self.linear_radius,) * 2
+                for n, kind in zip(coarse_grid, self.boundary, strict=True)
+            ]
+            rate += _linear(num_channels, jnp.concatenate([*self._stencil(zeta, far), *beside], axis=-1))
+        return rate
+
+    def _stencil(self, zeta: Array, reach: list[tuple[int, int]]) -> list[Array]:
+        """`zeta` at each offset of `reach` cells before and after along each axis, `(*coarse_grid, channel)` each."""
+        for axis, (kind, width) in enumerate(zip(self.boundary, reach, strict=True)):
+            widths = [(0, 0)] * zeta.ndim
+            widths[axis] = width
+            zeta = jnp.pad(zeta, widths, mode="wrap" if kind == "periodic" else "edge")
+        grid = [n - sum(width) for n, width in zip(zeta.shape, reach, strict=False)]
+        offsets = np.ndindex(*(sum(width) + 1 for width in reach))
+        return [zeta[tuple(slice(o, o + n) for o, n in zip(offset, grid, strict=True))] for offset in offsets]
 
 
 class MicroDrift(nn.Module):
@@ -135,15 +148,18 @@ class MicroDrift(nn.Module):
         seen = [zeta.ravel(), jnp.array([jnp.sin(t), jnp.cos(t)] if self.clock else [])]
         if condition is not None:
             seen.append(condition)
-        return _rate(self.hidden, eta.shape[0], self.linear, jnp.concatenate([*seen, eta]))
+        seen = jnp.concatenate([*seen, eta])
+        rate = _nonlinear(self.hidden, eta.shape[0], seen)
+        return rate + _linear(eta.shape[0], seen) if self.linear else rate
 
 
-def _rate(hidden: Sequence[int], out: int, linear: bool, x: Array) -> Array:
-    """An MLP of `x` and, if `linear`, a linear map beside it, zero at first: of a linear system all there is to learn.
+# For the calls of modules, which then hold them.
 
-    For the calls of modules, which then hold both.
-    """
-    rate = MLP(hidden, out, out_scale=0.1)(x)
-    if linear:
-        rate = rate + nn.Dense(out, use_bias=False, kernel_init=nn.initializers.zeros)(x)
-    return rate
+
+def _nonlinear(hidden: Sequence[int], out: int, x: Array) -> Array:
+    return MLP(hidden, out, out_scale=0.1)(x)
+
+
+def _linear(out: int, x: Array) -> Array:
+    """Zero at first; of a linear system all there is to learn."""
+    return nn.Dense(out, use_bias=False, kernel_init=nn.initializers.zeros)(x)

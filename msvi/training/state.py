@@ -139,6 +139,13 @@ def init_state(elbo: WindowElbo, train: TrainConfig, key: Array) -> TrainState:
     return init(key)
 
 
+def template_state(elbo: WindowElbo, train: TrainConfig) -> TrainState:
+    """Zeros in the shapes of `init_state`, to restore a checkpoint into; compiles nothing."""
+    shapes = jax.eval_shape(lambda: init_state(elbo, train, jax.random.key(0))._replace(key=None))
+    zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+    return zeros._replace(key=jax.random.key(0))
+
+
 def place_state(state: TrainState, mesh: Mesh) -> TrainState:
     """A copy of `state` on every device of `mesh`; of several processes, as the first has it."""
 

@@ -10,7 +10,7 @@ from msvi.config import Config, differences, load_json
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.suggest import resolve
-from msvi.training.state import TrainState, init_state
+from msvi.training.state import TrainState, template_state
 from msvi.training.workdir import Workdir, check_same_scales
 from msvi.types import Params
 
@@ -47,7 +47,7 @@ def warm_start(state: TrainState, config: Config, dataset: Dataset) -> TrainStat
         )
     source = resolve(source, dataset)
     model = build_model(source, dataset)
-    template = init_state(build_elbo(source, model), source.train, jax.random.key(source.seed))
+    template = template_state(build_elbo(source, model), source.train)
     weights, record = run.best.restore(template)
     check_same_scales(record, model.scales, run.path)
     params = embed(weights.average, state.params)
