@@ -77,20 +77,12 @@ def _condition_scale(train: Split) -> ConditionScale:
 def build_trajectories(model: MultiscaleModel, split: Split, mesh: Mesh | None = None) -> Trajectories:
     """A split as the training step takes it, in the model's units, on the device, or on every one of `mesh`."""
     put = jnp.asarray if mesh is None else functools.partial(replicate, mesh=mesh)
-    frames = Frames(put(_standardised(model, split.u)), None if split.mask is None else put(split.mask))
+    frames = Frames(put(model.scales.standardise_data(split.u)), None if split.mask is None else put(split.mask))
     conditions = build_conditions(model, split)
     if mesh is not None:
         conditions = jax.tree.map(put, conditions)
     t = (split.t / model.scales.time_unit).astype(np.float32)
     return Trajectories(put(t), frames, put(split.lengths), conditions)
-
-
-def _standardised(model: MultiscaleModel, u: np.ndarray) -> np.ndarray:
-    """Standardised a trajectory at a time, with the digits that double precision keeps of a large offset."""
-    found = np.empty(u.shape, np.float32)
-    for to, one in zip(found, u, strict=True):
-        to[:] = model.scales.standardise(np.asarray(one, np.float64))
-    return found
 
 
 def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
@@ -103,4 +95,5 @@ def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
     smooth = SmoothPosterior(c.init_length, c.init_noise)
     markov = MarkovPosterior(c.init_rate, 0.5 / model.scales.unit.spacing)
     posterior = markov if c.posterior == "markov" else smooth
-    return WindowElbo(model.standardised, posterior, c.num_nodes, c.num_scored, c.num_quadrature)
+    rotates = c.rotation == "learned"
+    return WindowElbo(model.standardised, posterior, c.num_nodes, c.num_scored, c.num_quadrature, rotates)

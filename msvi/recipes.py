@@ -25,7 +25,13 @@ CUSTOM = Config(
         linear_radius=-1,
     ),
     inference=InferenceConfig(
-        posterior="auto", window=0, num_nodes=0, num_scored=0, num_quadrature=0, drift_weight=0.0
+        posterior="auto",
+        window=0,
+        num_nodes=0,
+        num_scored=0,
+        num_quadrature=0,
+        rotation="auto",
+        drift_weight=0.0,
     ),
     train=TrainConfig(steps=10_000, random_shift=-1),
     forecast=ForecastConfig(steps_per_frame=0),
@@ -55,6 +61,7 @@ PUBLISHED = {
     "train.average_decay": 0.0,
     "train.clip_norm": 0.0,
     "inference.posterior": "smooth",
+    "inference.rotation": "none",
     "inference.num_nodes": 128,
     "inference.num_scored": 128,
     "inference.num_quadrature": 10,

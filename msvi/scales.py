@@ -45,6 +45,17 @@ class Scales:
         mean, std = self._constants(u)
         return (u - mean) / std
 
+    def standardise_data(self, u: np.ndarray) -> np.ndarray:
+        """The same on the host, in single precision but with the digits that double precision keeps of a large offset.
+
+        Along the first axis one after another, so that little is in memory in double precision.
+        """
+        found = np.empty(u.shape, np.float32)
+        with np.errstate(all="ignore"):  # of a forecast that diverged
+            for to, one in zip(found, u, strict=True):
+                to[...] = self.standardise(np.asarray(one, np.float64))
+        return found
+
     def restore(self, u: Array) -> Array:
         """Fields `(..., channel)` in the units of the model to those of the data."""
         mean, std = self._constants(u)

@@ -151,7 +151,7 @@ def score_baseline(
         u0 = np.asarray(split.u[i, 0])
         if observed.mask is not None and not observed.mask[0].all():
             u0 = scales.restore(np.asarray(fill_gaps(observed.u[0], observed.mask[0], dataset.boundary)))
-        estimate = standardise(forecast(split.t[i, : split.lengths[i]], u0), scales)
+        estimate = scales.standardise_data(forecast(split.t[i, : split.lengths[i]], u0))
         filled = [(0, len(observed.u) - len(estimate)), *((0, 0),) * (estimate.ndim - 1)]
         estimate = np.pad(estimate, filled)[::stride]
         frames, noise_floor = jax.device_get(_score_estimate(estimate, observed.every(stride), unit))
@@ -166,12 +166,6 @@ def score_baseline(
 def _score_estimate(estimate: Array, observed: _Observed, unit: CommonUnit) -> tuple[FrameScores, Array | None]:
     frames = jax.lax.map(lambda frame: score_frame(frame[0][None], *frame[1], unit), (estimate, observed))
     return frames, _noise_floor(observed, unit)
-
-
-def standardise(u: np.ndarray, scales: Scales) -> np.ndarray:
-    """Fields `(..., channel)` in the model's units, with the digits that double precision keeps of a large offset."""
-    with np.errstate(all="ignore"):  # of a forecast that diverged
-        return scales.standardise(np.asarray(u, np.float64)).astype(np.float32)
 
 
 def scored_frames(split: Split, stride: int) -> np.ndarray:
@@ -251,8 +245,8 @@ def _lead_times(split: Split, stride: int) -> np.ndarray:
 
 def _observed(split: Split, i: int, scales: Scales) -> _Observed:
     """Observation, noise-free truth and mask of one trajectory."""
-    truth = None if split.u_true is None else standardise(split.u_true[i], scales)
-    return _Observed(standardise(split.u[i], scales), truth, split.observed(i))
+    truth = None if split.u_true is None else scales.standardise_data(split.u_true[i])
+    return _Observed(scales.standardise_data(split.u[i]), truth, split.observed(i))
 
 
 def _relative(estimate: Array, observed: _Observed, unit: CommonUnit) -> Array:

@@ -22,6 +22,8 @@ from msvi.model.multiscale import ModelConfig
 from msvi.model.networks import pool
 from msvi.scales import Scales
 
+# Coarse cells per axis, at least.
+FEWEST_CELLS = 4
 # Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
 _CELLS = {1: 16, 2: 8, 3: 4}
 # Coarse cells to each side that the drift of a cell sees. With more the shortest waves of the mesh travel at their
@@ -47,6 +49,8 @@ _ONE_STRUCTURE = 0.5
 _MANY = 8
 # Initial dispersion of smooth paths, per correlation time.
 _LEAST_DISPERSION = 2e-3
+# Latents up to which a rotation of them all is learned.
+_ROTATED = 1024
 # Windows of frames: for smooth paths, whose nodes lie apart, and for rough ones, where each frame is one.
 _SMOOTH_WINDOW, _ROUGH_WINDOW = 64, 32
 
@@ -103,6 +107,9 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     if not inference.drift_weight:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
         inference = dataclasses.replace(inference, drift_weight=weight)
+    if inference.rotation == "auto":
+        latents = math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels + model.micro_dim
+        inference = dataclasses.replace(inference, rotation="learned" if latents <= _ROTATED else "none")
     if model.coordinates == "auto":
         model = dataclasses.replace(model, coordinates="modes" if rough else "cells")
     time_unit = model.time_unit or motion.correlation_time
@@ -194,18 +201,23 @@ def _power(near: float, far: float) -> float:
     return float(np.clip(np.log2(max(far, 1e-12) / max(near, 1e-12)), 0, 2))
 
 
+def coarsenings(grid: tuple[int, ...]) -> list[int]:
+    """Those that divide the grid and leave enough cells along each axis."""
+    divisor = math.gcd(*grid)
+    return [s for s in range(2, min(grid) // FEWEST_CELLS + 1) if divisor % s == 0]
+
+
 def suggest_coarsening(grid: tuple[int, ...]) -> int:
     """The divisor of the grid that comes nearest to 16, 8 or 4 coarse cells along the shortest of 1, 2 or 3 axes.
 
     Raises:
       InputError: there is none that leaves at least 4 cells.
     """
-    divisor, shortest = math.gcd(*grid), min(grid)
-    choices = [s for s in range(2, shortest // 4 + 1) if divisor % s == 0]
+    choices, shortest = coarsenings(grid), min(grid)
     if not choices:
         raise InputError(
-            f"No coarsening divides the grid {grid} into at least 4 cells along each axis; interpolate the fields to "
-            "numbers of points with common divisors, powers of 2 for example."
+            f"No coarsening divides the grid {grid} into at least {FEWEST_CELLS} cells along each axis; interpolate "
+            "the fields to numbers of points with common divisors, powers of 2 for example."
         )
     aim = _CELLS[len(grid)]
     return min(choices, key=lambda s: (abs(np.log(shortest / s / aim)), s))
@@ -239,7 +251,7 @@ def _open(config: Config) -> bool:
     numbers += (config.forecast.steps_per_frame, i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
     return (
         0 in numbers
-        or "auto" in (m.micro_frame, m.coordinates, i.posterior)
+        or "auto" in (m.micro_frame, m.coordinates, i.posterior, i.rotation)
         or min(m.stencil_radius, m.linear_radius, config.train.random_shift) < 0
     )
 

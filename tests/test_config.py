@@ -393,6 +393,7 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("model.encoder_hidden", [(0,)]),
         ("model.decoder_hidden", [(0,)]),
         ("inference.posterior", ["gaussian"]),
+        ("inference.rotation", ["full"]),
         ("inference.window", [1, -2]),
         ("inference.num_nodes", [1, -2]),
         ("inference.num_scored", [-1]),

@@ -164,6 +164,36 @@ def test_residual_vanishes_for_the_drift_of_the_posterior(varying):
     np.testing.assert_allclose(wrong, np.sum(0.125 / np.exp(log_q), axis=1) * np.ones(6), rtol=1e-4)
 
 
+def test_rotation_turns_deviations_and_keeps_the_marginals():
+    """A noise-driven oscillator in its stationary state: its own drift leaves no residual, and what is paid without the
+    rotation is `w² tr(S Q^-1) / 2` on average. Any antisymmetric rotation solves the Lyapunov equation of `S`."""
+    rate, speed, log_q = 0.5, 3.0, jnp.log(jnp.array([[0.2, 0.2]]))
+    turn = speed * jnp.array([[0.0, 1.0], [-1.0, 0.0]])
+    var = jnp.exp(log_q) / (2 * rate)
+    mean = jnp.array([[0.7, -0.4]])
+    flow = turn - rate * jnp.eye(2)
+    marginals = Marginals(mean, jnp.log(var), mean @ flow.T, jnp.zeros((1, 2)))
+    z = mean + jnp.sqrt(var) * jax.random.normal(jax.random.key(0), (20_000, 2))
+    at_draws = Marginals(*(jnp.broadcast_to(a, z.shape) for a in marginals))
+    np.testing.assert_allclose(drift_residual(at_draws, z, z @ flow.T, log_q, turn), 0, atol=1e-9)
+    paid = drift_residual(at_draws, z, z @ flow.T, log_q).mean()
+    np.testing.assert_allclose(paid, 0.5 * speed**2 * float((var / jnp.exp(log_q)).sum()), rtol=0.02)
+    # Unequal variances that change: the covariance of the posterior process moves as its marginals say.
+    log_var, log_var_dot = jnp.array([-1.0, 0.6]), jnp.array([0.3, -0.8])
+    uneven = Marginals(jnp.zeros((1, 2)), log_var[None], jnp.zeros((1, 2)), log_var_dot[None])
+
+    def posterior_drift(z):
+        # A model without drift has the residual of the posterior's own, square root of twice the sum.
+        rows = [drift_residual(uneven, z[None], push[None], jnp.zeros((1, 2)), turn)[0] for push in jnp.eye(2)]
+        base = drift_residual(uneven, z[None], jnp.zeros((1, 2)), jnp.zeros((1, 2)), turn)[0]
+        return base + 0.5 - jnp.array(rows)
+
+    slope = jax.jacobian(posterior_drift)(jnp.zeros(2))
+    covariance = jnp.diag(jnp.exp(log_var))
+    moved = slope @ covariance + covariance @ slope.T + jnp.eye(2)
+    np.testing.assert_allclose(moved, jnp.diag(log_var_dot * jnp.exp(log_var)), atol=1e-5)
+
+
 # The estimator over a window. Two independent latents; a "field" of two points, each one latent plus noise.
 
 PAIR = (OrnsteinUhlenbeck(1.0, 0.3, 1.0, 1.0), OrnsteinUhlenbeck(2.0, 0.5, 0.5, 1.0))

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from msvi.data.inspect import inspect
 from msvi.errors import InputError
+from msvi.inspection import inspect
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Evidence lower bound of a window, estimated without solving the SDE.
 
-`ELBO = E_q[log p(u | z)] - 1/2 ∫ E_q || B (m - z) + m' - f(z, t) ||²_{Q^-1} dt`, `B = (Q S^-1 - d/dt log S) / 2`,
+`ELBO = E_q[log p(u | z)] - 1/2 ∫ E_q || m' + (S^1/2 W S^-1/2 - B) (z - m) - f(z, t) ||²_{Q^-1} dt`,
+`B = (Q S^-1 - d/dt log S) / 2`, `W` antisymmetric (zero in the source),
 where `q` has the marginals `N(m(t), S(t))`. The prior of the state at the window's start is flat. Frames may lie at any
 times, and of a frame only what was observed is in the likelihood. `Q` may change with time, not with the state.
 
@@ -21,6 +22,7 @@ from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Gaussian, Params
 
 POSTERIORS = ("smooth", "markov")
+ROTATIONS = ("none", "learned")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,8 @@ class InferenceConfig:
       init_length: initial length scale of the smooth process, in units of half the window.
       init_noise: initial noise variance of the smooth process, relative to its amplitude.
       init_rate: initial rate of the Markov process, per unit of time.
+      rotation: of deviations from the posterior mean: `"none"`, or `"learned"`, one for all times (see
+        `drift_residual`). It has as many numbers as the latent state squared.
       drift_weight: weight of the drift residual against the likelihood; 1 is the bound itself. More stands for a
         likelihood that takes errors at neighbouring points for independent where they are not.
       drift_warmup_steps: optimiser steps over which that weight rises linearly from 0.
@@ -53,6 +57,7 @@ class InferenceConfig:
     init_length: float = 0.3
     init_noise: float = 1e-3
     init_rate: float = 1.0
+    rotation: str = "none"
     drift_weight: float = 64.0
     drift_warmup_steps: int = 2000
 
@@ -60,6 +65,10 @@ class InferenceConfig:
         if self.posterior not in (*POSTERIORS, "auto"):
             raise InputError(
                 f"`inference.posterior` must be {', '.join(POSTERIORS)} or auto, got {self.posterior!r}; change it."
+            )
+        if self.rotation not in (*ROTATIONS, "auto"):
+            raise InputError(
+                f"`inference.rotation` must be {', '.join(ROTATIONS)} or auto, got {self.rotation!r}; change it."
             )
         least = {"window": 2, "num_nodes": 2, "num_scored": 1, "num_quadrature": 1, "drift_weight": 0}
         require_at_least(
@@ -89,23 +98,29 @@ class ElboTerms(NamedTuple):
         return self.log_likelihood - self.drift_residual
 
 
-def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array) -> Array:
-    """`1/2 || B (m - z) + m' - f(z, t) ||²_{Q^-1}` at each time.
+def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array, rotation: Array | None = None) -> Array:
+    """`1/2 || m' + (S^1/2 W S^-1/2 - B) (z - m) - f(z, t) ||²_{Q^-1}` at each time, `B = (Q - S') / (2 S)`.
 
-    The first two terms are the drift of the posterior process: the one linear SDE with dispersion `Q` whose
-    marginals are `N(m(t), S(t))`. The integral of the expectation is its relative entropy to the model.
+    What stands before `f` is the drift of the posterior process, a linear SDE with dispersion `Q` and marginals
+    `N(m(t), S(t))`. Each antisymmetric `W` gives another one with the same marginals: deviations from the mean go round
+    in it without growing or shrinking, as those of an oscillation do. Without it a model that turns them pays for
+    that, and learns to damp. The integral of the expectation is the relative entropy to the model.
 
     Args:
       marginals: of the posterior, `(time, latent_dim)`.
       z: draws from them, `(time, latent_dim)`.
       drift: `f(z, t)` at the draws, `(time, latent_dim)`.
       log_q: logarithm of the diagonal of `Q` at each time, `(time, latent_dim)`, or at all, `(1, latent_dim)`.
+      rotation: `W`, `(latent_dim, latent_dim)`; zero if None.
 
     Returns:
       `(time,)`.
     """
     gain = 0.5 * (jnp.exp(log_q - marginals.log_var) - marginals.log_var_dot)
     residual = gain * (marginals.mean - z) + marginals.mean_dot - drift
+    if rotation is not None:
+        std = jnp.exp(0.5 * marginals.log_var)
+        residual += std * (((z - marginals.mean) / std) @ rotation.T)
     return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q), axis=-1)
 
 
@@ -126,6 +141,7 @@ class WindowElbo:
       num_nodes: frames encoded, spread evenly over those of the window, both ends included.
       num_scored: frames whose likelihood is computed, a uniform random subset rescaled to the whole window.
       num_quadrature: points of the time integral, one drawn uniformly in each of as many equal intervals.
+      rotates: whether the rotation is learned.
     """
 
     model: MultiscaleModel
@@ -133,6 +149,13 @@ class WindowElbo:
     num_nodes: int
     num_scored: int
     num_quadrature: int
+    rotates: bool = False
+
+    def init(self, model_key: Array, posterior_key: Array) -> Params:
+        """`{"model": ..., "posterior": ...}` and, if it is learned, half of the rotation, in units of the drift's."""
+        dim = self.model.latent_dim
+        rotation = {"rotation": jnp.zeros((dim, dim))} if self.rotates else {}
+        return {"model": self.model.init(model_key), "posterior": self.posterior.init(posterior_key, dim)} | rotation
 
     def __call__(
         self,
@@ -145,7 +168,7 @@ class WindowElbo:
         """One-sample estimate.
 
         Args:
-          params: `{"model": ..., "posterior": ...}`.
+          params: as `init` makes them.
           t: frame times, `(frame,)`.
           frames: numbers of frames in the window, `(n,)`, to the observed frames. Few of them are asked for, so that a
             window need not be cut out as a whole.
@@ -178,7 +201,10 @@ class WindowElbo:
         acting = jax.vmap(condition)(quadrature)
         drift = jax.vmap(model.drift, (None, 0, 0, 0))(params["model"], quadrature, z, acting)
         log_q = jax.vmap(model.log_q, (None, 0), axis_size=self.num_quadrature)(params["model"], acting)
-        residual = drift_residual(at_quadrature, z, drift, log_q)
+        rotation = None
+        if self.rotates:
+            rotation = model.config.drift_scale * (params["rotation"] - params["rotation"].T)
+        residual = drift_residual(at_quadrature, z, drift, log_q, rotation)
         return ElboTerms(log_likelihood, duration * residual.mean())
 
 

@@ -127,11 +127,8 @@ def init_state(elbo: WindowElbo, train: TrainConfig, key: Array) -> TrainState:
 
     @jax.jit  # one program instead of one for each initial array
     def init(key):
-        model_key, posterior_key, root = jax.random.split(key, 3)
-        params = {
-            "model": elbo.model.init(model_key),
-            "posterior": elbo.posterior.init(posterior_key, elbo.model.latent_dim),
-        }
+        *keys, root = jax.random.split(key, 3)
+        params = elbo.init(*keys)
         # Types as a step returns them: weak ones, from Python numbers, would have it compiled twice.
         params = jax.tree.map(lambda a: jnp.asarray(a, a.dtype), params)
         return TrainState(params, params, make_optimizer(train).init(params), jnp.zeros((), jnp.int32), root)

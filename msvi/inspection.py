@@ -26,9 +26,6 @@ from msvi.data.values import find_value_problems, find_warnings
 from msvi.errors import InputError
 from msvi.recipes import CUSTOM
 
-# Coarse cells per axis below which a coarsening is not proposed.
-_FEWEST_CELLS = 4
-
 
 def inspect(
     path: str, boundary: tuple[str, ...], num_train: int, num_val: int, num_test: int, seed: int
@@ -161,8 +158,7 @@ def _coarsening(layout: Layout) -> str:
     """What the file says or leaves to choose."""
     if layout.coarsening is not None:
         return f"{int(layout.coarsening)}, as the file says"
-    divisor = math.gcd(*layout.grid)
-    choices = [s for s in range(2, min(layout.grid) // _FEWEST_CELLS + 1) if divisor % s == 0]
+    choices = suggest.coarsenings(layout.grid)
     if not choices:
-        return f"not said, and no number divides {layout.grid} into {_FEWEST_CELLS} cells or more"
+        return f"not said, and no number divides {layout.grid} into {suggest.FEWEST_CELLS} cells or more"
     return f"not said; may be set, --config.model.coarsening={' or '.join(map(str, choices))}"
