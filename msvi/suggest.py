@@ -26,10 +26,9 @@ from msvi.scales import Scales
 FEWEST_CELLS = 4
 # Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
 _CELLS = {1: 16, 2: 8, 3: 4}
-# Coarse cells to each side that the drift of a cell sees. With more the shortest waves of the mesh travel at their
-# speed, but a drift that sees so much of a smooth chaotic field was seen to leave the attractor in the end.
+# Coarse cells to each side that the drift network of a cell sees. With more, that of a smooth chaotic field was seen to
+# leave the attractor in the end, and that of a field driven by noise to follow the noise of its training paths.
 _STENCIL = {1: 2, 2: 2, 3: 1}
-_ROUGH_STENCIL = {1: 4, 2: 2, 3: 1}
 # The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
 _LINEAR = {1: 8, 2: 4, 3: 2}
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
@@ -98,10 +97,9 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     motion = find_motion(dataset.train, scales, coarsening)
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
     if model.stencil_radius < 0:
-        radius = (_ROUGH_STENCIL if rough else _STENCIL)[len(dataset.grid)]
-        model = dataclasses.replace(model, stencil_radius=radius)
+        model = dataclasses.replace(model, stencil_radius=_STENCIL[len(dataset.grid)])
     if model.linear_radius < 0:
-        radius = model.stencil_radius if rough else max(model.stencil_radius, _LINEAR[len(dataset.grid)])
+        radius = max(model.stencil_radius, _LINEAR[len(dataset.grid)])
         model = dataclasses.replace(model, linear_radius=radius)
     inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
