@@ -48,8 +48,10 @@ _ONE_STRUCTURE = 0.5
 _MANY = 8
 # Initial dispersion of smooth paths, per correlation time.
 _LEAST_DISPERSION = 2e-3
-# Latents up to which a rotation of them all is learned.
-_ROTATED = 1024
+# Share of what noise drives that may be in waves too short for the mesh.
+_UNCARRIED = 0.02
+# Latents of a mesh that is refined for it, and up to which a rotation of them all is learned.
+_MANY_LATENTS = 1024
 # Windows of frames: for smooth paths, whose nodes lie apart, and for rough ones, where each frame is one.
 _SMOOTH_WINDOW, _ROUGH_WINDOW = 64, 32
 
@@ -88,14 +90,14 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     model, inference, train = config.model, config.inference, config.train
     scales = field_scales(dataset.train)
     coarsening = model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
-    model = dataclasses.replace(
-        model,
-        coarsening=coarsening,
-        encoder_pooling=model.encoder_pooling or _pooling(dataset, coarsening),
-    )
-    snapshots = _snapshots(dataset.train, scales)
+    model = dataclasses.replace(model, coarsening=coarsening)
     motion = find_motion(dataset.train, scales, coarsening)
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
+    if rough and not (config.model.coarsening or dataset.coarsening):
+        coarsening = _carry_noise(dataset, scales, coarsening)
+        model = dataclasses.replace(model, coarsening=coarsening)
+    snapshots = _snapshots(dataset.train, scales)
+    model = dataclasses.replace(model, encoder_pooling=model.encoder_pooling or _pooling(dataset, coarsening))
     if model.stencil_radius < 0:
         model = dataclasses.replace(model, stencil_radius=_STENCIL[len(dataset.grid)])
     if model.linear_radius < 0:
@@ -107,7 +109,7 @@ def resolve(config: Config, dataset: Dataset) -> Config:
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
         latents = math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels + model.micro_dim
-        inference = dataclasses.replace(inference, rotation="learned" if latents <= _ROTATED else "none")
+        inference = dataclasses.replace(inference, rotation="learned" if latents <= _MANY_LATENTS else "none")
     if model.coordinates == "auto":
         model = dataclasses.replace(model, coordinates="modes" if rough else "cells")
     time_unit = model.time_unit or motion.correlation_time
@@ -291,6 +293,40 @@ def _weight(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> floa
     inverse = np.sum(spectrum**2) / np.sum(spectrum) ** 2 - 1 / count
     independent = 1 / np.clip(inverse, 1 / values, 1.0)
     return float(f"{values / independent:.3g}")
+
+
+def _carry_noise(dataset: Dataset, scales: Scales, coarsening: int) -> int:
+    """The largest divisor up to `coarsening` whose mesh holds nearly all waves of the increments in time.
+
+    White noise of the observation is taken off. `coarsening` itself where no mesh of a reasonable size does. What
+    drives the waves that the mesh lacks would be left to the microscale latents, which are curved functions of them.
+    """
+    shares = [_short_waves(dataset, scales, axis) for axis in range(len(dataset.grid))]
+    for s in reversed([s for s in coarsenings(dataset.grid) if s <= coarsening]):
+        cells = [n // s for n in dataset.grid]
+        if math.prod(cells) * dataset.num_channels > _MANY_LATENTS:
+            break
+        if all(share[n] <= _UNCARRIED for share, n in zip(shares, cells, strict=True)):
+            return s
+    return coarsening
+
+
+def _short_waves(dataset: Dataset, scales: Scales, axis: int) -> np.ndarray:
+    """Share of the increments' power in waves along an axis that `n` cells cannot tell apart, for `n` from 0 on."""
+    train, power = dataset.train, 0.0
+    for i in spread(len(train.u), _TRAJECTORIES):
+        frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
+        u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
+        u = u if observed is None else np.where(observed[:frames], u, 0.0)
+        change = np.moveaxis(np.diff(u, axis=0), axis + 1, -1)
+        # Half waves where there are edges, as those of a circle twice as long.
+        if dataset.boundary[axis] != "periodic":
+            change = np.concatenate([change, change[..., ::-1]], axis=-1)
+        power = power + np.mean(np.abs(np.fft.rfft(change)) ** 2, axis=tuple(range(change.ndim - 1)))
+    power = np.maximum(power - np.median(power[len(power) // 2 :]), 0.0)
+    beyond = np.cumsum(power[::-1])[::-1] / max(power.sum(), 1e-30)
+    half = 2 if dataset.boundary[axis] == "periodic" else 1
+    return beyond[np.minimum(np.arange(dataset.grid[axis] + 1) // half, len(beyond) - 1)]
 
 
 def _pooling(dataset: Dataset, coarsening: int) -> int:

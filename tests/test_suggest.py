@@ -149,6 +149,22 @@ def test_coarsening(grid, expected):
     assert suggest_coarsening(grid) == expected
 
 
+@pytest.mark.parametrize(("boundary", "waves", "cells"), [("periodic", 3, 16), ("periodic", 8, 32), ("edge", 15, 16)])
+def test_mesh_carries_the_waves_that_noise_drives(boundary, waves, cells):
+    """Random walks of so many waves on 64 points, seen with noise: full waves around a circle, half waves between
+    edges, on the smallest mesh that tells them apart. White noise that drives all points is no reason to refine."""
+    rng, x = np.random.default_rng(0), (np.arange(64) + 0.5) / 64
+    k = np.arange(1, waves + 1)
+    basis = np.cos(np.pi * np.outer(k, x)) if boundary == "edge" else np.exp(2j * np.pi * np.outer(k, x))
+    steps = rng.standard_normal((12, 100, waves)) + 1j * rng.standard_normal((12, 100, waves))
+    u = (np.cumsum(steps, axis=1) @ basis).real
+    t = np.tile(DT * np.arange(100), (12, 1))
+    split = Split(t, (u + 0.3 * rng.standard_normal(u.shape))[..., None])
+    assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == cells
+    split = Split(t, np.cumsum(rng.standard_normal((12, 100, 64, 1)), axis=1))
+    assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == 16
+
+
 def test_grid_that_nothing_divides_is_refused():
     """A prime number of points, or too few."""
     for grid in ((101,), (6,), (64, 81)):
