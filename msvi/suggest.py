@@ -89,15 +89,15 @@ def resolve(config: Config, dataset: Dataset) -> Config:
         return config
     model, inference, train = config.model, config.inference, config.train
     scales = field_scales(dataset.train)
-    coarsening = model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
-    model = dataclasses.replace(model, coarsening=coarsening)
+    given = model.coarsening or dataset.coarsening
+    coarsening = given or suggest_coarsening(dataset.grid)
     motion = find_motion(dataset.train, scales, coarsening)
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
-    if rough and not (config.model.coarsening or dataset.coarsening):
+    if rough and not given:
         coarsening = _carry_noise(dataset, scales, coarsening)
-        model = dataclasses.replace(model, coarsening=coarsening)
+    pooling = model.encoder_pooling or _pooling(dataset, coarsening)
+    model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
     snapshots = _snapshots(dataset.train, scales)
-    model = dataclasses.replace(model, encoder_pooling=model.encoder_pooling or _pooling(dataset, coarsening))
     if model.stencil_radius < 0:
         model = dataclasses.replace(model, stencil_radius=_STENCIL[len(dataset.grid)])
     if model.linear_radius < 0:
@@ -315,10 +315,7 @@ def _short_waves(dataset: Dataset, scales: Scales, axis: int) -> np.ndarray:
     """Share of the increments' power in waves along an axis that `n` cells cannot tell apart, for `n` from 0 on."""
     train, power = dataset.train, 0.0
     for i in spread(len(train.u), _TRAJECTORIES):
-        frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
-        u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
-        u = u if observed is None else np.where(observed[:frames], u, 0.0)
-        change = np.moveaxis(np.diff(u, axis=0), axis + 1, -1)
+        change = np.moveaxis(np.diff(_first_frames(train, scales, i), axis=0), axis + 1, -1)
         # Half waves where there are edges, as those of a circle twice as long.
         if dataset.boundary[axis] != "periodic":
             change = np.concatenate([change, change[..., ::-1]], axis=-1)
@@ -366,13 +363,17 @@ def _snapshots(train: Split, scales: Scales) -> np.ndarray:
 
 def _coarse_path(train: Split, scales: Scales, coarsening: int, i: int) -> np.ndarray:
     """Averages over coarse cells of one trajectory's first frames, `(time, cell)`."""
-    frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
-    u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
-    if observed is not None:
-        u = np.where(observed[:frames], u, 0.0)
+    u = _first_frames(train, scales, i)
     # Time as a further channel: blocks are of the grid's axes alone.
     moved = np.moveaxis(u, 0, -1).reshape(*u.shape[1:-1], -1)
-    return pool(moved, coarsening).reshape(-1, frames).T
+    return pool(moved, coarsening).reshape(-1, len(u)).T
+
+
+def _first_frames(train: Split, scales: Scales, i: int) -> np.ndarray:
+    """Standardised first frames of one trajectory, gaps filled with the mean, `(time, *grid, channel)`."""
+    frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
+    u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
+    return u if observed is None else np.where(observed[:frames], u, 0.0)
 
 
 def _half_way(x: np.ndarray, k: int) -> np.ndarray:

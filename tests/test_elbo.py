@@ -183,7 +183,7 @@ def test_rotation_turns_deviations_and_keeps_the_marginals():
     uneven = Marginals(jnp.zeros((1, 2)), log_var[None], jnp.zeros((1, 2)), log_var_dot[None])
 
     def posterior_drift(z):
-        # A model without drift has the residual of the posterior's own, square root of twice the sum.
+        # Of a model with the drift `e` the residual is `|b - e|² / 2`: with `e = 0` and unit vectors it gives `b`.
         rows = [drift_residual(uneven, z[None], push[None], jnp.zeros((1, 2)), turn)[0] for push in jnp.eye(2)]
         base = drift_residual(uneven, z[None], jnp.zeros((1, 2)), jnp.zeros((1, 2)), turn)[0]
         return base + 0.5 - jnp.array(rows)

@@ -102,7 +102,7 @@ class MacroDrift(nn.Module):
         beside = [jnp.broadcast_to(everywhere, (*coarse_grid, everywhere.shape[0]))]
         if position is not None:
             beside = [position, *beside]
-        near = [(r, r) for r in [self.radius] * len(coarse_grid)]
+        near = [(self.radius, self.radius)] * len(coarse_grid)
         rate = _nonlinear(self.hidden, num_channels, jnp.concatenate([*self._stencil(zeta, near), *beside], axis=-1))
         if self.linear_radius:
             # No cell of a periodic axis twice.
@@ -117,11 +117,11 @@ class MacroDrift(nn.Module):
 
     def _stencil(self, zeta: Array, reach: list[tuple[int, int]]) -> list[Array]:
         """`zeta` at each offset of `reach` cells before and after along each axis, `(*coarse_grid, channel)` each."""
+        grid = zeta.shape[:-1]
         for axis, (kind, width) in enumerate(zip(self.boundary, reach, strict=True)):
             widths = [(0, 0)] * zeta.ndim
             widths[axis] = width
             zeta = jnp.pad(zeta, widths, mode="wrap" if kind == "periodic" else "edge")
-        grid = [n - sum(width) for n, width in zip(zeta.shape, reach, strict=False)]
         offsets = np.ndindex(*(sum(width) + 1 for width in reach))
         return [zeta[tuple(slice(o, o + n) for o, n in zip(offset, grid, strict=True))] for offset in offsets]
 
