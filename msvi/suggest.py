@@ -85,13 +85,20 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     Raises:
       InputError: training fields that do not vary, or a grid that no coarsening divides.
     """
-    if not _open(config):
-        return config
-    model, inference, train = config.model, config.inference, config.train
+    return _resolve(config, dataset, *_find_motion(config, dataset)) if _open(config) else config
+
+
+def _find_motion(config: Config, dataset: Dataset) -> tuple[Scales, Motion]:
+    """Scales of the fields, and their motion on the mesh that is given or aimed at."""
     scales = field_scales(dataset.train)
+    coarsening = config.model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
+    return scales, find_motion(dataset.train, scales, coarsening)
+
+
+def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -> Config:
+    model, inference, train = config.model, config.inference, config.train
     given = model.coarsening or dataset.coarsening
     coarsening = given or suggest_coarsening(dataset.grid)
-    motion = find_motion(dataset.train, scales, coarsening)
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
     if rough and not given:
         coarsening = _carry_noise(dataset, scales, coarsening)
@@ -108,7 +115,7 @@ def resolve(config: Config, dataset: Dataset) -> Config:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
-        latents = math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels + model.micro_dim
+        latents = _num_values(dataset, coarsening) + model.micro_dim
         inference = dataclasses.replace(inference, rotation="learned" if latents <= _MANY_LATENTS else "none")
     if model.coordinates == "auto":
         model = dataclasses.replace(model, coordinates="modes" if rough else "cells")
@@ -225,8 +232,8 @@ def suggest_coarsening(grid: tuple[int, ...]) -> int:
 
 def describe(config: Config, dataset: Dataset) -> list[str]:
     """What `resolve` fills in and why, a line each."""
-    found = resolve(config, dataset)
-    motion = find_motion(dataset.train, field_scales(dataset.train), found.model.coarsening)
+    scales, motion = _find_motion(config, dataset)
+    found = _resolve(config, dataset, scales, motion)
     m, i = found.model, found.inference
     paths = "rough, driven by noise" if motion.rough else "smooth"
     return [
@@ -301,29 +308,45 @@ def _carry_noise(dataset: Dataset, scales: Scales, coarsening: int) -> int:
     White noise of the observation is taken off. `coarsening` itself where no mesh of a reasonable size does. What
     drives the waves that the mesh lacks would be left to the microscale latents, which are curved functions of them.
     """
-    shares = [_short_waves(dataset, scales, axis) for axis in range(len(dataset.grid))]
+    shares = _short_waves(dataset, scales)
     for s in reversed([s for s in coarsenings(dataset.grid) if s <= coarsening]):
-        cells = [n // s for n in dataset.grid]
-        if math.prod(cells) * dataset.num_channels > _MANY_LATENTS:
+        if _num_values(dataset, s) > _MANY_LATENTS:
             break
-        if all(share[n] <= _UNCARRIED for share, n in zip(shares, cells, strict=True)):
+        if all(share[n // s] <= _UNCARRIED for share, n in zip(shares, dataset.grid, strict=True)):
             return s
     return coarsening
 
 
-def _short_waves(dataset: Dataset, scales: Scales, axis: int) -> np.ndarray:
-    """Share of the increments' power in waves along an axis that `n` cells cannot tell apart, for `n` from 0 on."""
-    train, power = dataset.train, 0.0
+def _num_values(dataset: Dataset, coarsening: int) -> int:
+    """Of the macroscale state."""
+    return math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels
+
+
+def _short_waves(dataset: Dataset, scales: Scales) -> list[np.ndarray]:
+    """For each axis the share of the increments' power in waves that `n` cells cannot tell apart, for `n` from 0 on."""
+    train, powers = dataset.train, [0.0 for _ in dataset.grid]
     for i in spread(len(train.u), _TRAJECTORIES):
-        change = np.moveaxis(np.diff(_first_frames(train, scales, i), axis=0), axis + 1, -1)
-        # Half waves where there are edges, as those of a circle twice as long.
-        if dataset.boundary[axis] != "periodic":
-            change = np.concatenate([change, change[..., ::-1]], axis=-1)
-        power = power + np.mean(np.abs(np.fft.rfft(change)) ** 2, axis=tuple(range(change.ndim - 1)))
+        change = np.diff(_first_frames(train, scales, i), axis=0)
+        powers = [
+            power + _power_spectrum(np.moveaxis(change, axis + 1, -1), kind)
+            for axis, (power, kind) in enumerate(zip(powers, dataset.boundary, strict=True))
+        ]
+    return [_beyond(*of_axis) for of_axis in zip(powers, dataset.grid, dataset.boundary, strict=True)]
+
+
+def _power_spectrum(u: np.ndarray, kind: str) -> np.ndarray:
+    """Along the last axis, the mean over the others: of whole waves on a circle, of half waves between edges."""
+    # Half waves are those of a circle twice as long.
+    around = u if kind == "periodic" else np.concatenate([u, u[..., ::-1]], axis=-1)
+    return np.mean(np.abs(np.fft.rfft(around)) ** 2, axis=tuple(range(u.ndim - 1)))
+
+
+def _beyond(power: np.ndarray, points: int, kind: str) -> np.ndarray:
+    """Share of the power, white noise taken off, in waves too short for `n` cells, for `n` from 0 to `points`."""
     power = np.maximum(power - np.median(power[len(power) // 2 :]), 0.0)
     beyond = np.cumsum(power[::-1])[::-1] / max(power.sum(), 1e-30)
-    half = 2 if dataset.boundary[axis] == "periodic" else 1
-    return beyond[np.minimum(np.arange(dataset.grid[axis] + 1) // half, len(beyond) - 1)]
+    waves = np.arange(points + 1) // (2 if kind == "periodic" else 1)
+    return beyond[np.minimum(waves, len(beyond) - 1)]
 
 
 def _pooling(dataset: Dataset, coarsening: int) -> int:

@@ -160,7 +160,11 @@ def test_mesh_carries_the_waves_that_noise_drives(boundary, waves, cells):
     u = (np.cumsum(steps, axis=1) @ basis).real
     t = np.tile(DT * np.arange(100), (12, 1))
     split = Split(t, (u + 0.3 * rng.standard_normal(u.shape))[..., None])
-    assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == cells
+    found = resolve(OPEN, data(split, boundary)).model
+    assert 64 // found.coarsening == cells
+    # The motion is told as it was measured, on the mesh that was aimed at.
+    said = " ".join(describe(OPEN, data(split, boundary)))
+    assert f"time unit {found.time_unit:.4g};" in said and f"correlated over {found.time_unit:.4g} " in said
     split = Split(t, np.cumsum(rng.standard_normal((12, 100, 64, 1)), axis=1))
     assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == 16
 
