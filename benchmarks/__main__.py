@@ -24,7 +24,15 @@ from msvi.data.split import Dataset
 from msvi.forecast import decode_ensemble, forecast_latents, solver_steps
 from msvi.provenance import peak_memory_gib, versions
 from msvi.suggest import resolve
-from msvi.training.state import cut_frames, init_state, make_optimizer, make_train_chunk, sample_windows, window_times
+from msvi.training.state import (
+    Origins,
+    cut_frames,
+    init_state,
+    make_optimizer,
+    make_train_chunk,
+    sample_windows,
+    window_times,
+)
 from msvi.training.workdir import write_json
 from msvi.types import Gaussian
 
@@ -78,10 +86,10 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     params, batch = state.params, config.train.batch_windows
     steps = config.train.log_every
     chunk = make_train_chunk(elbo, config.inference, config.train)
-    length, ndim = config.inference.window, len(model.grid)
-    windows = sample_windows(jax.random.key(1), trajectories.num_frames, ndim, length, batch)
+    length, grid = config.inference.window, model.grid
+    windows = sample_windows(jax.random.key(1), trajectories.num_frames, [Origins(0)] * len(grid), length, batch)
     nodes = jnp.linspace(0, length - 1, config.inference.num_nodes).round().astype(int)
-    cut = jax.jit(jax.vmap(lambda trajectories, window: cut_frames(trajectories, window, nodes).u, (None, 0)))
+    cut = jax.jit(jax.vmap(lambda trajectories, window: cut_frames(trajectories, window, nodes, grid).u, (None, 0)))
     frames = cut(trajectories, windows)
     times = jax.vmap(lambda window: window_times(trajectories.t, window, length))(windows)
     z = jnp.zeros((batch, config.inference.num_scored, model.latent_dim))
@@ -89,7 +97,7 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
 
     def total(params, trajectories):
         def one(times, window, key):
-            return elbo(params, times, lambda index: cut_frames(trajectories, window, index), key).elbo
+            return elbo(params, times, lambda index: cut_frames(trajectories, window, index, grid), key).elbo
 
         return jax.vmap(one)(times, windows, jax.random.split(jax.random.key(2), batch)).sum()
 

@@ -1,4 +1,4 @@
-"""What units and offsets change: one system learned as it is by three seeds, and by the first of them in other units.
+"""What units and offsets change: one system learned as it is by six seeds, and by the first of them in other units.
 
 python -m benchmarks.invariance
 
@@ -25,7 +25,7 @@ STEPS = flags.DEFINE_integer("steps", 1000, "train.steps of each run.", lower_bo
 ROOT = flags.DEFINE_string("root", "runs/invariance", "Folder of the data files and of the runs.")
 RESULTS = flags.DEFINE_string("results", "results/systems", "Folder of the result file.")
 
-ORIGINAL, SEEDS = "as it is", (0, 1, 2)
+ORIGINAL, SEEDS = "as it is", (0, 1, 2, 3, 4, 5)
 _NUMBERS, _POINTS, _FRAMES, _SPACING, _NOISE = (12, 3, 4), 64, 60, 0.02, 0.01
 _DAY = 86_400.0
 

@@ -4,7 +4,7 @@ import ml_collections
 
 from msvi.config import Config, to_dict
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.recipes import make_variant
 from msvi.training.state import TrainConfig
 

@@ -7,7 +7,7 @@ from msvi.data.cylinder_2d import Cylinder2D
 from msvi.data.dataset import DataConfig
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.recipes import make_variant
 from msvi.training.state import TrainConfig
 

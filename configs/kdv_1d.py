@@ -6,7 +6,7 @@ from msvi.config import Config, to_dict
 from msvi.data.dataset import DataConfig
 from msvi.data.kdv_1d import KortewegDeVries1D
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.recipes import make_variant
 from msvi.training.state import TrainConfig
 

@@ -12,6 +12,7 @@ from msvi.config import Config
 from msvi.data.problems import refuse
 from msvi.data.recorded import describe, find_setting_problems
 from msvi.data.split import Dataset, Split
+from msvi.errors import InputError
 from msvi.inference.elbo import Frames, WindowElbo
 from msvi.inference.posterior import MarkovPosterior, SmoothPosterior
 from msvi.model.condition import Conditions, ConditionScale
@@ -96,4 +97,31 @@ def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
     markov = MarkovPosterior(c.init_rate, 0.5 / model.scales.unit.spacing)
     posterior = markov if c.posterior == "markov" else smooth
     rotates = c.rotation == "learned"
-    return WindowElbo(model.standardised, posterior, c.num_nodes, c.num_scored, c.num_quadrature, rotates)
+    model, margin = cut_patch(model.standardised, config.train.patch_cells)
+    return WindowElbo(model, posterior, c.num_nodes, c.num_scored, c.num_quadrature, rotates, margin)
+
+
+def cut_patch(model: MultiscaleModel, cells: int) -> tuple[MultiscaleModel, int]:
+    """The model of a patch of the domain with so many cells to count per axis, and the cells around them.
+
+    Args:
+      cells: 0 for the whole domain.
+
+    Raises:
+      InputError: the model is not the same everywhere, or the domain is no larger than such a patch.
+    """
+    if not cells:
+        return model, 0
+    if not model.layout.same_everywhere:
+        raise InputError(
+            "`train.patch_cells` needs `model.micro_layout=cells`, periodic axes and `model.cell_features=0`, got "
+            f"{model.config.micro_layout}, {', '.join(model.boundary)} and {model.config.cell_features}; set it to 0."
+        )
+    margin = model.layout.reach
+    whole = cells + 2 * margin
+    if whole > min(model.filter.coarse_grid):
+        raise InputError(
+            f"`train.patch_cells` needs a domain of at least {whole} cells per axis, {cells} and {margin} on each side "
+            f"that act on them, got {model.filter.coarse_grid}; set it to 0."
+        )
+    return model.on((whole * model.config.coarsening,) * len(model.grid)), margin

@@ -16,8 +16,9 @@ from msvi.data.dataset import EQUATIONS, DataConfig
 from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
+from msvi.model.config import ModelConfig, check_pooling
 from msvi.model.filter import MacroFilter
-from msvi.model.multiscale import ModelConfig, check_pooling
+from msvi.model.multiscale import make_layout
 from msvi.training.state import TrainConfig, check_shift
 
 
@@ -55,8 +56,10 @@ class Config:
             return
         frames = equation.num_frames
         # Refuses a mesh and a pooling that do not fit before any data is generated.
-        MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
+        mesh = MacroFilter(equation.grid, self.model.coarsening, self.model.n_sigma, equation.boundary)
         check_pooling(self.model.encoder_pooling, equation.grid)
+        if self.model.micro_layout != "auto":
+            make_layout(self.model, mesh, 1)
         if self.inference.window > frames:
             raise InputError(
                 f"`inference.window` needs at most as many frames as a trajectory has, got a window of "

@@ -86,14 +86,16 @@ def draw_figures(
         arguments = (lead[shown], *dataset.coordinates[:2], truth, mean, macro, micro, std)
         files["forecast.png"] = plotting_2d.forecast_2d(*arguments, snapshots, label=label, mask=dataset.solid)
         files["forecast.gif"] = plotting_2d.animation_2d(*arguments, label=label, mask=dataset.solid, **_ANIMATION)
-    # The macroscale cell that is largest at the start, then all microscale latents.
-    cell = int(np.argmax(encoded[0, : model.zeta_dim]))
-    latents = [cell, *range(model.zeta_dim, model.latent_dim)]
+    # The macroscale value that is largest at the start, then the microscale latents: all, or those of its cell.
+    macro, micro = model.places
+    largest = int(np.argmax(encoded[0, macro.ravel()]))
+    beside = micro.reshape(-1, config.model.micro_dim)
+    latents = [macro.ravel()[largest], *beside[largest // model.num_channels if len(beside) > 1 else 0]]
     files["latents.png"] = plotting.latent_paths(
         lead,
         z[..., latents],
         encoded[:, latents],
-        labels=[f"ζ {cell}", *(f"η {i}" for i in range(config.model.micro_dim))],
+        labels=[f"ζ {largest}", *(f"η {i}" for i in range(config.model.micro_dim))],
         colors=[plotting.MACRO] + [plotting.MICRO] * config.model.micro_dim,
     )
     files["error.png"] = plotting.error_over_time(np.array(result["lead_time"]["t"]), errors)

@@ -9,7 +9,7 @@ from msvi.data.recorded import Recorded
 from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.training.state import TrainConfig
 
 # For a data file: all that it can decide is left to it.

@@ -16,9 +16,9 @@ from msvi.config import Config
 from msvi.data.split import Dataset, Split, spread
 from msvi.errors import InputError
 from msvi.inference.elbo import InferenceConfig
+from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
 from msvi.model.frame import concentration
-from msvi.model.multiscale import ModelConfig
 from msvi.model.networks import pool
 from msvi.scales import Scales
 
@@ -105,27 +105,31 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     pooling = model.encoder_pooling or _pooling(dataset, coarsening)
     model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
     snapshots = _snapshots(dataset.train, scales)
+    if model.micro_layout == "auto":
+        model = dataclasses.replace(model, micro_layout="global")
+    local = model.micro_layout == "cells"
     if model.stencil_radius < 0:
         model = dataclasses.replace(model, stencil_radius=_STENCIL[len(dataset.grid)])
     if model.linear_radius < 0:
-        radius = max(model.stencil_radius, _LINEAR[len(dataset.grid)])
+        radius = model.stencil_radius if local else max(model.stencil_radius, _LINEAR[len(dataset.grid)])
         model = dataclasses.replace(model, linear_radius=radius)
     inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
-        latents = _num_values(dataset, coarsening) + model.micro_dim
+        latents = _num_values(dataset, coarsening) + _num_micro(model, dataset)
         inference = dataclasses.replace(inference, rotation="learned" if latents <= _MANY_LATENTS else "none")
     if model.coordinates == "auto":
-        model = dataclasses.replace(model, coordinates="modes" if rough else "cells")
+        model = dataclasses.replace(model, coordinates="modes" if rough and not local else "cells")
     time_unit = model.time_unit or motion.correlation_time
     if config.inference.posterior == "auto":
         begin = max(motion.diffusion * time_unit, _LEAST_DISPERSION) if rough else _LEAST_DISPERSION
         model = dataclasses.replace(model, init_log_q=round(float(np.log(begin)), 2))
     if model.micro_frame == "auto":
         focus = np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05)
-        model = dataclasses.replace(model, micro_frame="moving" if focus > _ONE_STRUCTURE else "fixed")
+        moves = focus > _ONE_STRUCTURE and not local
+        model = dataclasses.replace(model, micro_frame="moving" if moves else "fixed")
     if train.random_shift < 0:
         train = dataclasses.replace(train, random_shift=_shift(dataset, snapshots, coarsening, model.micro_frame))
     model = dataclasses.replace(model, time_unit=time_unit)
@@ -258,7 +262,7 @@ def _open(config: Config) -> bool:
     numbers += (config.forecast.steps_per_frame, i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
     return (
         0 in numbers
-        or "auto" in (m.micro_frame, m.coordinates, i.posterior, i.rotation)
+        or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation)
         or min(m.stencil_radius, m.linear_radius, config.train.random_shift) < 0
     )
 
@@ -292,9 +296,10 @@ def _weight(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> floa
     carried = jax.lax.map(lambda u: mesh.lift(kernel, mesh.restrict(kernel, u)), snapshots, batch_size=16)
     rest = (snapshots - np.asarray(carried)).reshape(len(snapshots), -1).astype(np.float64)
     values, count = rest.shape[1], len(rest)
-    spectrum = np.linalg.eigvalsh(rest @ rest.T)[::-1][model.micro_dim :]
+    latents = _num_micro(model, dataset)
+    spectrum = np.linalg.eigvalsh(rest @ rest.T)[::-1][latents:]
     spectrum = np.maximum(spectrum, 0)
-    if count <= model.micro_dim + 1 or not spectrum.sum() > 0:
+    if count <= latents + 1 or not spectrum.sum() > 0:
         return 1.0
     # Of so many frames, white noise would show fewer directions than it has.
     inverse = np.sum(spectrum**2) / np.sum(spectrum) ** 2 - 1 / count
@@ -320,6 +325,12 @@ def _carry_noise(dataset: Dataset, scales: Scales, coarsening: int) -> int:
 def _num_values(dataset: Dataset, coarsening: int) -> int:
     """Of the macroscale state."""
     return math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels
+
+
+def _num_micro(model: ModelConfig, dataset: Dataset) -> int:
+    """Microscale latents in all."""
+    cells = math.prod(n // model.coarsening for n in dataset.grid) if model.micro_layout == "cells" else 1
+    return cells * model.micro_dim
 
 
 def _short_waves(dataset: Dataset, scales: Scales) -> list[np.ndarray]:

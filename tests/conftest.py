@@ -9,7 +9,8 @@ import pytest
 
 from msvi.data.burgers_1d import Burgers1D
 from msvi.data.dataset import DataConfig
-from msvi.model.multiscale import ModelConfig, MultiscaleModel
+from msvi.model.config import ModelConfig
+from msvi.model.multiscale import MultiscaleModel
 from msvi.scales import Scales
 
 # Most of the time of small tests is compilation, and XLA's optimisations are most of that: half the time without.

@@ -20,7 +20,7 @@ from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.scales import Scales
 
 LINE = Burgers1D(num_points=40, num_frames=11, t1=0.2, viscosity=5e-3, max_dt=5e-3)

@@ -21,7 +21,7 @@ from msvi.data.recorded import Recorded
 from msvi.errors import InputError
 from msvi.forecast import forecast_field, solver_steps
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.trained import load_trained
 from msvi.training.loop import train
 from msvi.training.state import TrainConfig

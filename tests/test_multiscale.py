@@ -10,8 +10,10 @@ import pytest
 from conftest import perturb
 
 from msvi.errors import InputError
-from msvi.model.multiscale import ModelConfig, MultiscaleModel
-from msvi.model.networks import MLP, MacroDrift, MicroEncoder, pool
+from msvi.model.config import ModelConfig
+from msvi.model.global_layout import MacroDrift, MicroEncoder
+from msvi.model.multiscale import MultiscaleModel
+from msvi.model.networks import MLP, pool
 from msvi.scales import Scales
 
 SCALE = 0.1  # of every model here

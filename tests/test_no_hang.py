@@ -35,7 +35,8 @@ threading.Thread(target=leave_when_idle, daemon=True).start()
 import jax, jax.numpy as jnp, numpy as np
 from msvi.inference.elbo import Frames, InferenceConfig, WindowElbo
 from msvi.inference.posterior import MarkovPosterior, SmoothPosterior
-from msvi.model.multiscale import ModelConfig, MultiscaleModel
+from msvi.model.config import ModelConfig
+from msvi.model.multiscale import MultiscaleModel
 from msvi.scales import Scales
 from msvi.training.state import TrainConfig, Trajectories, init_state, make_train_chunk
 

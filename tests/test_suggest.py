@@ -10,7 +10,7 @@ from msvi.data.dataset import DataConfig
 from msvi.data.recorded import Recorded
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
-from msvi.model.multiscale import ModelConfig
+from msvi.model.config import ModelConfig
 from msvi.recipes import CUSTOM
 from msvi.suggest import describe, field_scales, find_motion, resolve, suggest_coarsening
 

@@ -8,6 +8,7 @@ import pytest
 
 from msvi.inference.elbo import Frames
 from msvi.training.state import (
+    Origins,
     TrainConfig,
     Trajectories,
     Windows,
@@ -25,12 +26,12 @@ def cut_windows(key, t, u, length, num_windows, margin=0):
 
     `u` `(trajectory, time, *grid, channel)` is continued by the margin first.
     """
-    ndim = u.ndim - 3
-    windows = sample_windows(key, jnp.full(len(t), t.shape[1]), ndim, length, num_windows, margin)
-    u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * ndim, (0, 0)), mode="wrap")
+    grid = u.shape[2:-1]
+    windows = sample_windows(key, jnp.full(len(t), t.shape[1]), [Origins(margin)] * len(grid), length, num_windows)
+    u = jnp.pad(u, ((0, 0), (0, 0), *((0, margin),) * len(grid), (0, 0)), mode="wrap")
     times = jax.vmap(lambda window: window_times(t, window, length))(windows)
     trajectories = Trajectories(t, Frames(u), jnp.full(len(t), t.shape[1]))
-    return times, jax.vmap(lambda window: cut_frames(trajectories, window, jnp.arange(length), margin).u)(windows)
+    return times, jax.vmap(lambda window: cut_frames(trajectories, window, jnp.arange(length), grid).u)(windows)
 
 
 cut_windows = jax.jit(cut_windows, static_argnums=(3, 4, 5))
@@ -106,7 +107,7 @@ def test_windows_are_shifted_within_the_margin():
     p = 1 / count.size
     assert count.sum() == number
     np.testing.assert_allclose(count / number, p, atol=5 * np.sqrt(p * (1 - p) / number))
-    still = sample_windows(jax.random.key(0), jnp.array([6, 6]), 2, 6, 10)
+    still = sample_windows(jax.random.key(0), jnp.array([6, 6]), [Origins(0)] * 2, 6, 10)
     np.testing.assert_array_equal(still.origin, np.zeros((10, 2)))
 
 
@@ -117,7 +118,7 @@ def test_frames_are_cut_in_the_order_asked_for():
     window = Windows(jnp.array(2), jnp.array(4), jnp.array([1, 2]))
     index = jnp.array([3, 0, 0, 5])
     trajectories = Trajectories(jnp.zeros((3, 10)), Frames(u), jnp.full(3, 10))
-    frames = jax.jit(cut_frames, static_argnums=3)(trajectories, window, index, 2).u
+    frames = jax.jit(cut_frames, static_argnums=3)(trajectories, window, index, (5, 3)).u
     np.testing.assert_array_equal(frames, u[2, 4 + index, 1:6, 2:5])
 
 
@@ -147,7 +148,7 @@ def test_windows_stay_within_their_trajectory():
     """Trajectories of unequal length: every window ends before what fills the shorter ones, and their last frames are
     seen as often as those of the longest."""
     lengths = jnp.array([30, 8, 15])
-    windows = jax.jit(lambda key: sample_windows(key, lengths, 1, WINDOW, NUM_WINDOWS))(jax.random.key(0))
+    windows = jax.jit(lambda key: sample_windows(key, lengths, [Origins(0)], WINDOW, NUM_WINDOWS))(jax.random.key(0))
     trajectory, end = np.asarray(windows.trajectory), np.asarray(windows.start) + WINDOW
     assert windows.start.min() == 0
     for i, length in enumerate(np.asarray(lengths)):
@@ -164,6 +165,6 @@ def test_masks_are_cut_with_their_frames():
     u = jnp.asarray(rng.standard_normal((2, 10, 7, 1)), jnp.float32)
     trajectories = Trajectories(jnp.zeros((2, 10)), Frames(u, u > 0), jnp.full(2, 10))
     window = Windows(jnp.array(1), jnp.array(3), jnp.array([2]))
-    frames = jax.jit(cut_frames, static_argnums=3)(trajectories, window, jnp.array([0, 4]), 2)
+    frames = jax.jit(cut_frames, static_argnums=3)(trajectories, window, jnp.array([0, 4]), (5,))
     np.testing.assert_array_equal(frames.mask, frames.u > 0)
     np.testing.assert_array_equal(frames.u, u[1, np.array([3, 7]), 2:7])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from msvi.errors import InputError, require_at_least, require_positive
 from msvi.inference.posterior import Marginals, MarkovPosterior, SmoothPosterior
@@ -42,7 +43,8 @@ class InferenceConfig:
       init_noise: initial noise variance of the smooth process, relative to its amplitude.
       init_rate: initial rate of the Markov process, per unit of time.
       rotation: of deviations from the posterior mean: `"none"`, or `"learned"`, one for all times (see
-        `drift_residual`). It has as many numbers as the latent state squared.
+        `drift_residual`). It has as many numbers as the latent state squared; where the microscale is in cells that
+        are all of one kind, as the state of one squared.
       drift_weight: weight of the drift residual against the likelihood; 1 is the bound itself. More stands for a
         likelihood that takes errors at neighbouring points for independent where they are not.
       drift_warmup_steps: optimiser steps over which that weight rises linearly from 0.
@@ -98,7 +100,14 @@ class ElboTerms(NamedTuple):
         return self.log_likelihood - self.drift_residual
 
 
-def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array, rotation: Array | None = None) -> Array:
+def drift_residual(
+    marginals: Marginals,
+    z: Array,
+    drift: Array,
+    log_q: Array,
+    rotation: Array | None = None,
+    counted: np.ndarray | None = None,
+) -> Array:
     """`1/2 || m' + (S^1/2 W S^-1/2 - B) (z - m) - f(z, t) ||²_{Q^-1}` at each time, `B = (Q - S') / (2 S)`.
 
     What stands before `f` is the drift of the posterior process, a linear SDE with dispersion `Q` and marginals
@@ -111,7 +120,10 @@ def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array, r
       z: draws from them, `(time, latent_dim)`.
       drift: `f(z, t)` at the draws, `(time, latent_dim)`.
       log_q: logarithm of the diagonal of `Q` at each time, `(time, latent_dim)`, or at all, `(1, latent_dim)`.
-      rotation: `W`, `(latent_dim, latent_dim)`; zero if None.
+      rotation: `W`, `(latent_dim, latent_dim)`, or one block of it, of which as many are on the diagonal as there are
+        cells; zero if None.
+
+      counted: numbers of the latents over which the norm is taken; all if None.
 
     Returns:
       `(time,)`.
@@ -120,8 +132,11 @@ def drift_residual(marginals: Marginals, z: Array, drift: Array, log_q: Array, r
     residual = gain * (marginals.mean - z) + marginals.mean_dot - drift
     if rotation is not None:
         std = jnp.exp(0.5 * marginals.log_var)
-        residual += std * (((z - marginals.mean) / std) @ rotation.T)
-    return 0.5 * jnp.sum(residual**2 * jnp.exp(-log_q), axis=-1)
+        # Within each cell, where all cells are of the same kind.
+        deviation = ((z - marginals.mean) / std).reshape(len(z), -1, len(rotation))
+        residual += std * (deviation @ rotation.T).reshape(z.shape)
+    squares = residual**2 * jnp.exp(-log_q)
+    return 0.5 * jnp.sum(squares if counted is None else squares[:, counted], axis=-1)
 
 
 class Frames(NamedTuple):
@@ -142,6 +157,8 @@ class WindowElbo:
       num_scored: frames whose likelihood is computed, a uniform random subset rescaled to the whole window.
       num_quadrature: points of the time integral, one drawn uniformly in each of as many equal intervals.
       rotates: whether the rotation is learned.
+      margin: coarse cells at both ends of each axis that are there to be seen by those within, and not counted: of a
+        patch of the domain, to whose ends the state is not known. 0 for the whole domain.
     """
 
     model: MultiscaleModel
@@ -150,12 +167,19 @@ class WindowElbo:
     num_scored: int
     num_quadrature: int
     rotates: bool = False
+    margin: int = 0
+
+    @property
+    def counted_shape(self) -> tuple[int, ...]:
+        """Points and channels that are counted."""
+        around = 2 * self.margin * self.model.config.coarsening if self.margin else 0
+        return (*(n - around for n in self.model.grid), self.model.num_channels)
 
     def init(self, model_key: Array, posterior_key: Array) -> Params:
         """`{"model": ..., "posterior": ...}` and, if it is learned, half of the rotation, in units of the drift's."""
-        dim = self.model.latent_dim
-        rotation = {"rotation": jnp.zeros((dim, dim))} if self.rotates else {}
-        return {"model": self.model.init(model_key), "posterior": self.posterior.init(posterior_key, dim)} | rotation
+        kinds = self.model.num_kinds
+        rotation = {"rotation": jnp.zeros((kinds, kinds))} if self.rotates else {}
+        return {"model": self.model.init(model_key), "posterior": self.posterior.init(posterior_key, kinds)} | rotation
 
     def __call__(
         self,
@@ -194,7 +218,7 @@ class WindowElbo:
         # One variance for all frames; the mean alone is batched.
         decode = jax.vmap(model.decode, (None, 0), Gaussian(0, None))
         decoded = decode(params["model"], z[: self.num_scored])
-        log_likelihood = _log_likelihood(decoded, frames(scored)) * (num_frames / self.num_scored)
+        log_likelihood = _log_likelihood(*self._within(decoded, frames(scored))) * (num_frames / self.num_scored)
 
         at_quadrature = jax.tree.map(lambda a: a[self.num_scored :], marginals)
         z = z[self.num_scored :]
@@ -204,8 +228,23 @@ class WindowElbo:
         rotation = None
         if self.rotates:
             rotation = model.config.drift_scale * (params["rotation"] - params["rotation"].T)
-        residual = drift_residual(at_quadrature, z, drift, log_q, rotation)
+        residual = drift_residual(at_quadrature, z, drift, log_q, rotation, self._counted_latents())
         return ElboTerms(log_likelihood, duration * residual.mean())
+
+    def _within(self, decoded: Gaussian, frames: Frames) -> tuple[Gaussian, Frames]:
+        """What is counted of means and frames `(frame, *grid, channel)` and of the variance `(*grid, channel)`."""
+        if not self.margin:
+            return decoded, frames
+        ends = self.margin * self.model.config.coarsening
+        inner = (slice(ends, -ends),) * len(self.model.grid)
+        decoded = Gaussian(decoded.mean[:, *inner], decoded.log_var[inner])
+        return decoded, jax.tree.map(lambda a: a[:, *inner], frames)
+
+    def _counted_latents(self) -> np.ndarray | None:
+        if not self.margin:
+            return None
+        inner = (slice(self.margin, -self.margin),) * len(self.model.grid)
+        return np.concatenate([numbers[inner].ravel() for numbers in self.model.places])
 
 
 def _log_likelihood(decoded: Gaussian, frames: Frames) -> Array:

@@ -60,7 +60,7 @@ class SmoothPosterior:
     init_length: float
     init_noise: float
 
-    def init(self, key: Array, latent_dim: int) -> Params:
+    def init(self, key: Array, num_kinds: int) -> Params:
         """Fresh kernel and warp parameters, the same for all latents."""
         return {
             "log_length": jnp.log(self.init_length),
@@ -131,9 +131,9 @@ class MarkovPosterior:
     init_rate: float
     max_rate: float = float("inf")
 
-    def init(self, key: Array, latent_dim: int) -> Params:
-        """Fresh rates."""
-        return {"log_rate": jnp.full(latent_dim, jnp.log(self.init_rate))}
+    def init(self, key: Array, num_kinds: int) -> Params:
+        """Fresh rates, one of each kind of latent (see `msvi.model.multiscale.MultiscaleModel.num_kinds`)."""
+        return {"log_rate": jnp.full(num_kinds, jnp.log(self.init_rate))}
 
     def marginals(self, params: Params, nodes: Array, encoded: Gaussian, t: Array, log_q: Array) -> Marginals:
         """Posterior marginals at times `t` from the encoded frames at `nodes`.
@@ -145,6 +145,7 @@ class MarkovPosterior:
           log_q: logarithm of the dispersion `Q`, `(latent_dim,)`.
         """
         rate = jnp.minimum(jnp.exp(params["log_rate"]), self.max_rate)
+        rate = jnp.tile(rate, len(log_q) // len(rate))
         stationary = jnp.exp(log_q) / (2 * rate)
         level = encoded.mean.mean(axis=0)
         at_nodes = _smooth(rate, stationary, jnp.diff(nodes), encoded._replace(mean=encoded.mean - level[None]))

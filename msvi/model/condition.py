@@ -77,3 +77,9 @@ class ConditionScale:
             else:
                 parts.append(forcing)
         return jnp.concatenate(parts) if parts else None, local
+
+
+def join(everywhere: Array | None, local: Array | None) -> Array | None:
+    """Both parts of a condition in one vector; None if there is none."""
+    parts = [part.ravel() for part in (everywhere, local) if part is not None]
+    return jnp.concatenate(parts) if parts else None

@@ -1,7 +1,7 @@
 """Training state and the jitted chunk of optimiser steps."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -29,6 +29,9 @@ class TrainConfig:
       clip_norm: largest norm of the gradient, which is scaled down to it; 0 for none. Norms are 3 to 40 here, so that
         1 makes every window count alike: rare large gradients otherwise throw a run off for thousands of steps.
       batch_windows: windows per step.
+      patch_cells: coarse cells per axis of the patches of the domain that are learned from, one for each window, so
+        that the cost of a step does not grow with the domain; 0 for the whole domain. For `model.micro_layout=cells`
+        where the law is the same everywhere. What lies around a patch is seen too, as far as it acts on it.
       random_shift: largest number of points by which a window is shifted at random along every axis; 0 for none, -1
         leaves it to `msvi.suggest`. For
         equations that are the same everywhere on periodic axes. Shifts by whole coarse cells teach nothing new (see
@@ -49,6 +52,7 @@ class TrainConfig:
     decay_steps: int = 1000
     clip_norm: float = 1.0
     batch_windows: int = 8
+    patch_cells: int = 0
     random_shift: int = 0
     average_decay: float = 0.999
     log_every: int = 100
@@ -64,6 +68,7 @@ class TrainConfig:
             steps=1,
             decay_steps=1,
             batch_windows=1,
+            patch_cells=0,
             random_shift=-1,
             average_decay=0,
             log_every=1,
@@ -167,18 +172,29 @@ def make_train_chunk(
       InputError: `train.random_shift` on an axis that is not periodic, or under a forcing field, which stays; windows
         that cannot be divided over the devices.
     """
-    optimizer, margin, length = make_optimizer(train), train.random_shift, inference.window
+    optimizer, length = make_optimizer(train), inference.window
     mesh = data_mesh(train.data_parallel, train.batch_windows)
     warmup_steps = 0 if train.warm_start else inference.drift_warmup_steps
-    check_shift(margin, elbo.model.boundary)
-    if margin and elbo.model.condition_scale.local:
-        raise InputError(f"`train.random_shift` cannot shift the forcing field too, got {margin}; set it to 0.")
+    check_shift(train.random_shift, elbo.model.boundary)
+    if train.random_shift and elbo.model.condition_scale.local:
+        shift = train.random_shift
+        raise InputError(f"`train.random_shift` cannot shift the forcing field too, got {shift}; set it to 0.")
+    grid, cell = elbo.model.grid, elbo.model.config.coarsening
+
+    def cut_conditions(conditions, window):
+        """Of the forcing field what acts on the cells of the window."""
+        if not train.patch_cells or not elbo.model.condition_scale.local:
+            return conditions
+        forcing = conditions.forcing
+        size = (len(forcing), *(n // cell for n in grid), forcing.shape[-1])
+        return conditions._replace(forcing=jax.lax.dynamic_slice(forcing, (0, *(window.origin // cell), 0), size))
 
     def terms(params, trajectories, windows, keys):
         def one(window, key):
             times = window_times(trajectories.t, window, length)
             conditions = jax.tree.map(lambda a: a[window.trajectory], trajectories.conditions)
-            return elbo(params, times, lambda i: cut_frames(trajectories, window, i, margin), key, conditions.at)
+            conditions = cut_conditions(conditions, window)
+            return elbo(params, times, lambda i: cut_frames(trajectories, window, i, grid), key, conditions.at)
 
         return jax.vmap(one)(windows, keys)
 
@@ -186,15 +202,14 @@ def make_train_chunk(
 
     def objective(params, trajectories, windows, weight, key):
         each = terms(params, trajectories, windows, jax.random.split(key, train.batch_windows))
-        per_value = 1.0 / (length * np.prod(elbo.model.field_shape))
+        per_value = 1.0 / (length * np.prod(elbo.counted_shape))
         log_likelihood, residual = (term.mean() * per_value for term in each)
         loss = weight * residual - log_likelihood
         return loss, Objective(loss, log_likelihood, residual)
 
-    def step(state, trajectories):
+    def step(state, trajectories, origins):
         window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        ndim = len(elbo.model.grid)
-        windows = sample_windows(window_key, trajectories.num_frames, ndim, length, train.batch_windows, margin)
+        windows = sample_windows(window_key, trajectories.num_frames, origins, length, train.batch_windows)
         weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(warmup_steps, 1))
         grads, info = jax.grad(objective, has_aux=True)(state.params, trajectories, windows, weight, elbo_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -208,14 +223,18 @@ def make_train_chunk(
     def train_chunk(state, trajectories, num_steps):
         def body(i, carry):
             state, history = carry
-            state, info = step(state, trajectories)
+            state, info = step(state, trajectories, origins)
             return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
 
-        # Periods continued, once, so that a shifted window is cut like any other.
-        if margin:
-            width = ((0, 0), (0, 0), *((0, margin),) * len(elbo.model.grid), (0, 0))
-            frames = jax.tree.map(lambda a: jnp.pad(a, width, mode="wrap"), trajectories.frames)
-            trajectories = trajectories._replace(frames=frames)
+        domain, forcing = trajectories.frames.u.shape[2:-1], trajectories.conditions.forcing
+        origins = _origins(train, domain, cell)
+        # Periods continued, once, so that a window that goes beyond one is cut like any other.
+        beyond = [origin.last + n - size for origin, n, size in zip(origins, grid, domain, strict=True)]
+        frames = jax.tree.map(lambda a: _continue(a, beyond), trajectories.frames)
+        trajectories = trajectories._replace(frames=frames)
+        if forcing is not None and elbo.model.condition_scale.local:
+            conditions = trajectories.conditions._replace(forcing=_continue(forcing, [n // cell for n in beyond]))
+            trajectories = trajectories._replace(conditions=conditions)
         history = Objective(*(jnp.full(train.log_every, jnp.nan) for _ in Objective._fields))
         return jax.lax.fori_loop(0, num_steps, body, (state, history))
 
@@ -234,6 +253,27 @@ def check_shift(random_shift: int, boundary: tuple[str, ...]) -> None:
         )
 
 
+class Origins(NamedTuple):
+    """First points that windows may have along one axis: multiples of `step` up to `last`."""
+
+    last: int
+    step: int = 1
+
+
+def _origins(train: TrainConfig, domain: tuple[int, ...], cell: int) -> list[Origins]:
+    """Of each axis. Patches begin anywhere if there are random shifts, else at any cell."""
+    if not train.patch_cells:
+        return [Origins(train.random_shift)] * len(domain)
+    return [Origins(n - 1) if train.random_shift else Origins(n - cell, cell) for n in domain]
+
+
+def _continue(a: Array, beyond: Sequence[int]) -> Array:
+    """`(trajectory, time, *grid, channel)` with each axis of the grid continued by so many points of its period."""
+    if not any(beyond):
+        return a
+    return jnp.pad(a, ((0, 0), (0, 0), *((0, n) for n in beyond), (0, 0)), mode="wrap")
+
+
 class Windows(NamedTuple):
     """Where windows of consecutive frames lie: trajectory and first frame, `(window,)`, and first point of each axis,
     `(window, ndim)`."""
@@ -244,9 +284,9 @@ class Windows(NamedTuple):
 
 
 def sample_windows(
-    key: Array, frames_of_each: Array, ndim: int, length: int, num_windows: int, margin: int = 0
+    key: Array, frames_of_each: Array, origins: Sequence[Origins], length: int, num_windows: int
 ) -> Windows:
-    """Random windows of `length` frames, shifted in space by 0 to `margin` points along each axis.
+    """Random windows of `length` frames that begin at a random one of the origins along each axis.
 
     Starts are uniform over `1 - length, ..., num_frames - 1` and then clipped to where the window fits, so that the
     first and last frames of a trajectory, which lie in few windows, are seen as often as those in the middle. (The
@@ -254,14 +294,16 @@ def sample_windows(
 
     Args:
       frames_of_each: number of frames of each trajectory, `(trajectory,)`.
-      ndim: axes of the grid.
+      origins: of each axis of the grid.
     """
     trajectory_key, start_key, shift_key = jax.random.split(key, 3)
     trajectory = jax.random.randint(trajectory_key, (num_windows,), 0, len(frames_of_each))
     num_frames = frames_of_each[trajectory]
     start = jax.random.randint(start_key, (num_windows,), 1 - length, num_frames)
     start = jnp.clip(start, 0, num_frames - length)
-    return Windows(trajectory, start, jax.random.randint(shift_key, (num_windows, ndim), 0, margin + 1))
+    step = np.array([[origin.step for origin in origins]])
+    number = np.array([[origin.last for origin in origins]]) // step + 1
+    return Windows(trajectory, start, step * jax.random.randint(shift_key, (num_windows, len(origins)), 0, number))
 
 
 def window_times(t: Array, window: Windows, length: int) -> Array:
@@ -269,15 +311,15 @@ def window_times(t: Array, window: Windows, length: int) -> Array:
     return jax.lax.dynamic_slice(t, (window.trajectory, window.start), (1, length))[0]
 
 
-def cut_frames(trajectories: Trajectories, window: Windows, index: Array, margin: int = 0) -> Frames:
-    """Frames `index` `(n,)` of one window.
+def cut_frames(trajectories: Trajectories, window: Windows, index: Array, grid: tuple[int, ...]) -> Frames:
+    """Frames `index` `(n,)` of one window, `grid` points of each from where it begins.
 
     Args:
-      trajectories: with each axis of the grid continued by `margin` points.
+      trajectories: with each axis continued as far as windows may go.
     """
 
     def cut(a):
-        size = (1, 1, *(n - margin for n in a.shape[2:-1]), a.shape[-1])
+        size = (1, 1, *grid, a.shape[-1])
 
         def one(i):
             return jax.lax.dynamic_slice(a, (window.trajectory, window.start + i, *window.origin, 0), size)[0, 0]
