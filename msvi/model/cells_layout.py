@@ -66,7 +66,8 @@ class CellDecoder(nn.Module):
         width = (2 * _AROUND + 1) * size
         patches = MLP(self.hidden, width**ndim * self.num_channels, out_scale=0.1)(seen)
         patches = patches.reshape(*eta.shape[:-1], *(width,) * ndim, self.num_channels)
-        blended = overlap_add(patches * _spline(size, ndim)[..., None], size, self.boundary)
+        weights = _spline(size, ndim).reshape(*(1,) * ndim, *(width,) * ndim, 1)
+        blended = overlap_add(patches * weights, size, self.boundary)
         return blended / _cover(eta.shape[:-1], size, self.boundary)[..., None]
 
 
