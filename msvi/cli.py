@@ -86,8 +86,8 @@ def read_sweep_flags() -> SweepFlags:
 
 
 def run_name(config: Config) -> str:
-    """What the run is called where only micro_dim and seed tell it from others, such as in runs/."""
-    return f"{config.folder.replace(os.sep, '_')}_d{config.model.micro_dim}_s{config.seed}"
+    """What the run is called where only microscale and seed tell it from others, such as in runs/."""
+    return f"{config.folder.replace(os.sep, '_')}_{config.label}"
 
 
 def connect() -> None:

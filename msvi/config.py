@@ -73,6 +73,16 @@ class Config:
             return self.case
         return os.path.join(self.case, os.path.splitext(os.path.basename(os.path.normpath(self.data.path)))[0])
 
+    @property
+    def label(self) -> str:
+        """What tells a run from others of its folder: layout, microscale dimension and seed."""
+        return f"{self.microscale}_s{self.seed}"
+
+    @property
+    def microscale(self) -> str:
+        """Layout and dimension of the microscale, `d3`, or with numbers in every coarse cell `cells_d3`."""
+        return f"{'cells_' if self.model.micro_layout == 'cells' else ''}d{self.model.micro_dim}"
+
 
 def to_dict(config: Config) -> dict[str, Any]:
     """`config` as nested plain data."""

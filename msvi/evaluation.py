@@ -67,7 +67,7 @@ def evaluate(
 ) -> Evaluation:
     """Forecasts the test trajectories with the best checkpoint of a run, scores them and draws figures.
 
-    Writes `<workdir>/result.json`, the same to `<results_dir>/<folder>/d<micro_dim>_s<seed>.json` (`Config.folder`)
+    Writes `<workdir>/result.json`, the same to `<results_dir>/<folder>/<label>.json` (`Config.folder`, `.label`)
     unless another run's result stands there, and figures to `figures_dir` (`<workdir>/figures` if None). Forecasts with
     other settings than the run's are written to the workdir alone, under names that tell the settings.
 
@@ -96,6 +96,7 @@ def evaluate(
     result = {
         "case": config.case,
         "micro_dim": config.model.micro_dim,
+        "micro_layout": config.model.micro_layout,
         "seed": config.seed,
         "steps": newest["step"],
         "best_step": int(state.step),
@@ -119,7 +120,7 @@ def evaluate(
     paths = [os.path.join(run.path, f"result{suffix}.json")]
     write_json(paths[0], result)
     if not suffix:
-        shared = os.path.join(results_dir, config.folder, f"d{config.model.micro_dim}_s{config.seed}.json")
+        shared = os.path.join(results_dir, config.folder, f"{config.label}.json")
         paths += _publish(shared, result, config)
     errors = {"forecast": scores.frames.rel_l2, "reconstruction": scores.reconstruction}
     if scores.noise_floor is not None:
@@ -141,7 +142,7 @@ def evaluate_ensemble(
 
     Each run gives as many of the members. Where the data leave the dynamics open the runs differ, so that the spread
     tells more of what is not known than that of one. Writes
-    `<results_dir>/<folder>/ensemble_d<micro_dim>_s<seeds>.json` unless one of another configuration stands there.
+    `<results_dir>/<folder>/ensemble_<microscale>_s<seeds>.json` unless one of another configuration stands there.
     Source: Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
     Ensembles", NeurIPS 2017.
 
@@ -177,6 +178,7 @@ def evaluate_ensemble(
     result = {
         "case": config.case,
         "micro_dim": config.model.micro_dim,
+        "micro_layout": config.model.micro_layout,
         "seeds": seeds,
         "steps": [newest["step"] for _, _, newest in restored],
         "train_seconds": sum(newest["train_seconds"] for _, _, newest in restored),
@@ -184,7 +186,7 @@ def evaluate_ensemble(
         **_score(model, runs, dataset, config)[1],
         "evaluate_seconds": time.monotonic() - began,
     }
-    name = f"ensemble_d{config.model.micro_dim}_s{'-'.join(map(str, seeds))}.json"
+    name = f"ensemble_{config.microscale}_s{'-'.join(map(str, seeds))}.json"
     return Evaluation(result, _publish(os.path.join(results_dir, config.folder, name), result, config))
 
 

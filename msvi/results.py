@@ -41,6 +41,17 @@ def load_results(directory: str) -> list[dict[str, Any]]:
     return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
 
 
+def load_cells(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/cells_d<micro_dim>_s<seed>.json` below `directory`, sorted by case, micro_dim and seed: runs with
+    microscale numbers in every coarse cell.
+
+    Raises:
+      InputError: a file is no result, such as one that was cut off.
+    """
+    results = _load(os.path.join(directory, "*", "cells_d*_s*.json"), _RUN_KEYS, _RUN_SCORES)
+    return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
+
+
 def load_baselines(directory: str) -> list[dict[str, Any]]:
     """All `<case>/baseline_<name>.json` below `directory`, by case and in the order of `BASELINE_LABELS`.
 
@@ -66,13 +77,14 @@ def load_ensembles(directory: str) -> list[dict[str, Any]]:
 
 
 def load_data_files(directory: str) -> list[dict[str, Any]]:
-    """All `custom/<data file>/d<micro_dim>_s<seed>.json` below `directory`, sorted by path: runs on own data.
+    """All `custom/<data file>/<label>.json` below `directory`, sorted by path: runs on own data.
 
     Raises:
       InputError: a file is no result.
     """
     keys = (*_RUN_KEYS, "config", "data")
-    return _load(os.path.join(directory, "custom", "*", "d*_s*.json"), keys, ("nrmse", "reconstruction_nrmse"))
+    patterns = (os.path.join(directory, "custom", "*", f"{name}_s*.json") for name in ("d*", "cells_d*"))
+    return [r for pattern in patterns for r in _load(pattern, keys, ("nrmse", "reconstruction_nrmse"))]
 
 
 def load_systems(directory: str) -> list[dict[str, Any]]:
@@ -167,17 +179,20 @@ def insert_table(readme: str, name: str, table: str) -> str:
 def update_readme(
     readme: str,
     results: list[dict[str, Any]],
+    cells: list[dict[str, Any]],
     baselines: list[dict[str, Any]],
     ensembles: list[dict[str, Any]],
     data_files: list[dict[str, Any]],
     systems: list[dict[str, Any]],
 ) -> str:
-    """`readme` with its tables as the results of runs, baselines, ensembles, runs on own data and systems give them."""
+    """`readme` with its tables as the results give them: of runs with both layouts, baselines, ensembles, runs on own
+    data and systems."""
     tables = {
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
         "calibration": calibration_table(results, ensembles),
         "results": results_table(results),
+        "cells": results_table(cells),
         "data files": data_files_table(data_files),
         "systems": systems_scores_table(systems),
         "checks": checks_table(systems),
@@ -199,7 +214,8 @@ def main() -> int:
         with open(arguments.readme, encoding="utf-8") as file:
             readme = file.read()
         results = load_results(arguments.results)
-        others = [load(arguments.results) for load in (load_baselines, load_ensembles, load_data_files, load_systems)]
+        loaders = load_cells, load_baselines, load_ensembles, load_data_files, load_systems
+        others = [load(arguments.results) for load in loaders]
         updated = update_readme(readme, results, *others)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

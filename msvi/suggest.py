@@ -42,6 +42,8 @@ _ROUGH = 1.5
 _MISSED = 0.02
 # Steps of the solver from one such node to the next: an oscillation then lags by a thousandth of its phase.
 _STEPS_PER_NODE = 6
+# Values of each channel whose median is taken.
+_PICKED = 1_000_000
 # Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
 _ONE_STRUCTURE = 0.5
 # Trajectories from which on it can be told whether one place differs from another.
@@ -141,9 +143,10 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
 
 
 def field_scales(train: Split) -> Scales:
-    """Mean and deviation of each channel, and the usual spacing, in one pass with a trajectory in memory at a time.
+    """Mean, deviation and median of each channel, and the usual spacing, in one pass with one trajectory in memory.
 
-    A channel that never changes has the deviation of one that is as large as itself, or 1 where it is zero.
+    The median is that of values spread over trajectories, frames and points. A channel that never changes has the
+    deviation of one that is as large as itself, or 1 where it is zero.
 
     Raises:
       InputError: no channel varies.
@@ -151,6 +154,7 @@ def field_scales(train: Split) -> Scales:
     num_channels = train.u.shape[-1]
     axes = tuple(range(train.u.ndim - 2))
     count, first, second = np.zeros((3, num_channels))
+    picked: list[np.ndarray] = []
     # About a value of the data, so that squares do not lose what an offset leaves, and in its units.
     origin = np.asarray(train.u[0, 0], np.float64).reshape(-1, num_channels).mean(axis=0)
     size = np.abs(np.asarray(train.u[0], np.float64) - origin).reshape(-1, num_channels).max(axis=0)
@@ -162,6 +166,7 @@ def field_scales(train: Split) -> Scales:
         count += values.size / num_channels if observed is None else observed.sum(axis=axes)
         first += values.sum(axis=axes, where=where)
         second += np.square(values).sum(axis=axes, where=where)
+        picked.append(_pick(values, observed, max(1, _PICKED // len(train.u))))
     mean = first / np.maximum(count, 1)
     variance = np.maximum(second / np.maximum(count, 1) - mean**2, 0)
     mean, std = origin + size * mean, size * np.sqrt(variance)
@@ -169,7 +174,21 @@ def field_scales(train: Split) -> Scales:
     if constant.all():
         raise InputError("The training fields must vary, got one constant; check the data.")
     std = np.where(constant, np.where(mean == 0, 1.0, np.abs(mean)), std)
-    return Scales(tuple(mean.tolist()), tuple(std.tolist()), 1.0, _spacing(train))
+    found = np.concatenate(picked)
+    seen = np.isfinite(found).any(axis=0)
+    median = np.where(seen, np.nanmedian(np.where(seen, found, 0.0), axis=0), first / np.maximum(count, 1))
+    rest = origin + size * median
+    return Scales(*(tuple(numbers.tolist()) for numbers in (mean, std)), 1.0, _spacing(train), tuple(rest.tolist()))
+
+
+def _pick(values: np.ndarray, observed: np.ndarray | None, number: int) -> np.ndarray:
+    """About so many of the values `(time, *grid, channel)` at frames and points far apart, `(value, channel)`; NaN
+    where they were not observed."""
+    values = values if observed is None else np.where(observed, values, np.nan)
+    frames = spread(len(values), max(1, int(np.sqrt(number))))
+    at_points = values[frames].reshape(len(frames), -1, values.shape[-1])
+    points = spread(at_points.shape[1], max(1, number // len(frames)))
+    return at_points[:, points].reshape(-1, values.shape[-1])
 
 
 def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:

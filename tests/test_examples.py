@@ -29,6 +29,7 @@ from msvi.training.state import TrainConfig
 pytest_plugins = ["smoke"]
 
 burgers = load_module(ROOT / "examples" / "burgers.py")
+cells = load_module(ROOT / "examples" / "cells.py")
 
 EQUATION = Burgers1D(viscosity=5e-3, num_points=64, num_frames=51, max_dt=5e-3)
 
@@ -171,3 +172,24 @@ def test_notebook(environment, monkeypatch, tmp_path):
     assert float(re.search(r"relative error over all frames ([.\d]+)", text)[1]) < 0.06
     assert "spread–skill ratio" in text
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
+
+
+def test_which_cell_sees_what(tmp_path):
+    """The drift of a cell sees two to each side and the decoder's patches reach as far, the filter sees three; the
+    encoder sees the neighbouring cells, and more only through the filter. Drawn into a file."""
+    found = cells.influences(cells.make_model(), jax.random.key(0))
+
+    def reach(values, size):
+        seen = np.flatnonzero(values > 1e-6) / size - cells.CELL
+        return [int(np.floor(seen.min())), int(np.floor(seen.max()))]
+
+    for values in found["drift"]:
+        assert reach(values, 1) == [-2, 2]
+    macro, micro = found["encoder"]
+    assert reach(macro, cells.SIZE) == [-3, 3]
+    near = np.arange(len(micro)) // cells.SIZE - cells.CELL
+    assert micro[np.abs(near) <= 1].max() == 1 and micro[np.abs(near) > 1].max() < 0.3
+    assert reach(found["decoder"][1], cells.SIZE) == [-2, 2]
+    path = tmp_path / "cells.png"
+    cells.draw(found).savefig(path)
+    assert path.stat().st_size > 10_000

@@ -12,6 +12,7 @@ from msvi.results import (
     draw_sweeps,
     insert_table,
     load_baselines,
+    load_cells,
     load_data_files,
     load_ensembles,
     load_results,
@@ -39,7 +40,7 @@ from msvi.tables_systems import checks_table, systems_scores_table
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 OTHER_MARKS = "".join(
     f"<!-- {name}: begin -->\n<!-- {name}: end -->\n"
-    for name in ("summary", "baselines", "calibration", "data files", "systems", "checks")
+    for name in ("summary", "cells", "baselines", "calibration", "data files", "systems", "checks")
 )
 
 
@@ -378,6 +379,8 @@ def test_command(tmp_path, monkeypatch, capsys):
         write(results, result)
     (results / "burgers_1d" / "baseline_dmd.json").write_text(json.dumps(baselines[0]))
     (results / "burgers_1d" / "ensemble_d5_s0-1.json").write_text(json.dumps(ensembles[0]))
+    cells = [make_result(micro_dim=2, seed=7, micro_layout="cells")]
+    (results / "burgers_1d" / "cells_d2_s7.json").write_text(json.dumps(cells[0]))
     own = [own_file("a.h5", 0), own_file("a.h5", 1)]
     for result in own:
         path = results / "custom" / "a" / f"d5_s{result['seed']}.json"
@@ -393,12 +396,14 @@ def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 1 and readme.read_text() == old and not figures.exists()
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main() == 0 and readme.read_text() == update_readme(old, found, baselines, ensembles, own, [system])
+    expected = update_readme(old, found, cells, baselines, ensembles, own, [system])
+    assert main() == 0 and readme.read_text() == expected
     tables = (
         summary_table(found),
         baselines_table(found, baselines),
         calibration_table(found, ensembles),
         results_table(found),
+        results_table(cells),
         data_files_table(own),
         systems_scores_table([system]),
         checks_table([system]),
@@ -418,7 +423,7 @@ def test_command(tmp_path, monkeypatch, capsys):
 def test_readme_is_up_to_date():
     """The README shows the result files of this repository; `python -m msvi.results` rewrites it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    loaders = load_results, load_baselines, load_ensembles, load_data_files, load_systems
+    loaders = load_results, load_cells, load_baselines, load_ensembles, load_data_files, load_systems
     found = [load(str(ROOT / "results")) for load in loaders]
-    assert found[0] and found[3]
+    assert found[0] and found[4]
     assert update_readme(readme, *found) == readme

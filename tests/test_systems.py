@@ -300,12 +300,13 @@ def test_variants_are_the_same_data(invariance, tmp_path):
 
 
 def test_change_over_range_of_seeds(invariance):
-    """The largest over the scores, each in units of its own range."""
+    """The largest over the scores, each in units of its own range; of two seeds the means are compared."""
     seeds = [{"a": 1.0, "b": 10.0}, {"a": 1.2, "b": 14.0}, {"a": 0.8, "b": 10.0}]
-    checks = invariance.compare(seeds, {"x": {"a": 1.1, "b": 9.0}, "y": {"a": 2.0, "b": 10.0}})
+    variants = {"x": [{"a": 1.1, "b": 9.0}], "y": [{"a": 2.0, "b": 10.0}], "z": [{"a": 1.3, "b": 15.0}, seeds[0]]}
+    checks = invariance.compare(seeds, variants)
     values = [check["value"] for check in checks.values()]
-    np.testing.assert_allclose(values, [0.25, 0.1, 2.5, 1.0])
-    assert [check["met"] for check in checks.values()] == [True, None, False, None]
+    np.testing.assert_allclose(values, [0.25, 0.1, 2.5, 1.0, 0.125, 0.5 / 11])
+    assert [check["met"] for check in checks.values()] == [True, None, False, None, True, None]
 
 
 def test_tables(tmp_path):

@@ -226,13 +226,12 @@ def check_same_scales(record: dict[str, Any], scales: Scales, path: str) -> None
     Raises:
       InputError: the checkpoint is of other scales, or of a version that kept none: its latents mean something else.
     """
-    stored = record.get("scales")
-    if stored is None:
+    stored, found = record.get("scales"), dataclasses.asdict(scales)
+    if stored is None or not found.keys() <= stored.keys():
         raise InputError(
             f"The checkpoint in {path} was written by an earlier version, whose latents had other units; train again "
             "in another workdir."
         )
-    found = dataclasses.asdict(scales)
     if not all(np.allclose(stored[name], value, rtol=1e-6, atol=0) for name, value in found.items()):
         raise InputError(
             f"The checkpoint in {path} has the scales {stored}, but the data give {found}; put back the data that it "
