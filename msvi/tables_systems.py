@@ -25,8 +25,11 @@ def systems_scores_table(results: list[dict[str, Any]]) -> Table:
     for r in results:
         for score, label in _SCORES.items() if "test" in r else ():
             others = [_values(r["baselines"].get(name, {}).get(score)) for name in names]
-            rows.append([r["system"], label, *others, _values(r["test"][score]["median"])])
-    return Table(["system", "score, median", *(BASELINE_LABELS[name] for name in names), "default model"], rows)
+            ours = [r["test"], r.get("cells", {}).get("test")]
+            found = [MISSING if test is None else _values(test[score]["median"]) for test in ours]
+            rows.append([r["system"], label, *others, *found])
+    columns = ["system", "score, median", *(BASELINE_LABELS[name] for name in names), "default model", "in cells"]
+    return Table(columns, rows)
 
 
 def _values(value: float | list[float | None] | None) -> str:

@@ -12,8 +12,9 @@ from smoke import ROOT, command_module
 
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.base import Sizes, beats, data_file, judge, noise_of, ratio_to
-from benchmarks.systems.kuramoto_sivashinsky import KuramotoSivashinsky, mode_power
-from benchmarks.systems.learn import custom_config, format_checks
+from benchmarks.systems.domains import band_power, count_left, mode_power
+from benchmarks.systems.kuramoto_sivashinsky import KuramotoSivashinsky
+from benchmarks.systems.learn import beside, custom_config, format_checks
 from benchmarks.systems.ou_field import OUField, Parameters, fit, from_moments, log_likelihood
 from benchmarks.systems.spectral import make_stepper, random_field
 from benchmarks.systems.stochastic_burgers import StochasticBurgers
@@ -220,6 +221,32 @@ def test_ou_measures_do_not_depend_on_coordinates(tmp_path):
     known = system.maximum_likelihood(trained.dataset)
     np.testing.assert_allclose(checks["rate over maximum likelihood"]["value"], system.rate / known.rate, rtol=1e-4)
     assert checks["noise variance over truth"]["met"] and checks["sigma over maximum likelihood"]["met"]
+
+
+def test_power_in_bands():
+    """A wave of the small domain is as strong in its band on three times the domain, and so are those close by."""
+    x = np.arange(48) / 48
+    small = np.stack([np.cos(2 * np.pi * k * x) for k in (2, 5)]).sum(axis=0)
+    np.testing.assert_allclose(band_power(small, 1), mode_power(small)[1:8], atol=1e-12)
+    np.testing.assert_allclose(band_power(np.tile(small, 3), 3), band_power(small, 1), atol=1e-12)
+    near = np.cos(2 * np.pi * 7 * np.arange(144) / 144)  # 7 / 3 of a wave to the small domain
+    np.testing.assert_allclose(band_power(near, 3), [0, 0.25, 0, 0, 0, 0, 0], atol=1e-12)
+
+
+def test_paths_that_leave():
+    """Not finite at any time, or ten times as strong as the truth on average."""
+    truth, found = np.ones((5, 4, 3)), np.ones((5, 4, 3))
+    found[2, 1, 0], found[4, 2], found[1, 3] = np.nan, 3.3, 3.1
+    assert count_left(found, truth) == 2
+
+
+def test_results_of_another_layout_stand_beside():
+    """Its checks are named after it and replace older ones of it; what the file had stays."""
+    first = {"system": "wave", "steps": 1, "checks": {"a": 1, "b": 2}}
+    second = beside(first, "cells", {"system": "wave", "steps": 5, "checks": {"a": 3, "c": 4}})
+    assert second == first | {"checks": {"a": 1, "b": 2, "cells: a": 3, "cells: c": 4}, "cells": {"steps": 5}}
+    third = beside(second, "cells", {"system": "wave", "steps": 6, "checks": {"a": 7}})
+    assert third["checks"] == {"a": 1, "b": 2, "cells: a": 7} and third["cells"] == {"steps": 6}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Learns a system of which something is known exactly, with the default for own data, and checks what came out.
 
 python -m benchmarks.systems --system=ou_field
+python -m benchmarks.systems --system=kuramoto_sivashinsky --layout=cells
 
-generates `data/systems/<system>.npz`, checks it, trains, evaluates and writes `results/systems/<system>.json`. A killed
-command goes on where it was, and what is done is not done again.
+generates `data/systems/<system>.npz`, checks it, trains, evaluates and writes `results/systems/<system>.json`. With
+`--layout=cells` the microscale is in every coarse cell, and what is measured goes beside what the file has of the
+default. A killed command goes on where it was, and what is done is not done again.
 """
 
 import os
@@ -11,12 +13,14 @@ import os
 from absl import flags
 
 from benchmarks.systems import SYSTEMS
-from benchmarks.systems.learn import check_data, format_checks, learn
+from benchmarks.systems.learn import beside, check_data, format_checks, learn
 from msvi import cli
+from msvi.results import load_json
 from msvi.training.workdir import write_json
 
 SYSTEM = flags.DEFINE_enum("system", None, list(SYSTEMS), "Which system.", required=True)
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/systems_<system> if left out.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/systems_<system>[_cells] if left out.")
+LAYOUT = flags.DEFINE_enum("layout", None, ["cells"], "Of the microscale, if not that of the default.")
 STEPS = flags.DEFINE_integer("steps", None, "train.steps, for a quick look.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the training.", lower_bound=0)
 RESULTS = flags.DEFINE_string("results", "results/systems", "Folder of the result file.")
@@ -30,10 +34,12 @@ def main() -> None:
     if CHECK_ONLY.value:
         print(format_checks(check_data(system, DATA.value)))
         return
-    workdir = WORKDIR.value or os.path.join("runs", f"systems_{system.name}")
-    result = learn(system, DATA.value, workdir, SEED.value, STEPS.value)
+    name = system.name if LAYOUT.value is None else f"{system.name}_{LAYOUT.value}"
     path = os.path.join(RESULTS.value, f"{system.name}.json")
-    write_json(path, result)
+    before = load_json(path) if LAYOUT.value else {}
+    workdir = WORKDIR.value or os.path.join("runs", f"systems_{name}")
+    result = learn(system, DATA.value, workdir, SEED.value, STEPS.value, LAYOUT.value)
+    write_json(path, beside(before, LAYOUT.value, result) if LAYOUT.value else result)
     print(format_checks(result["checks"]))
     print(path)
 

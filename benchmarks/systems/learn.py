@@ -19,7 +19,9 @@ from msvi.training.workdir import Workdir
 _DEFAULT = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "custom.py")
 
 
-def custom_config(path: str, seed: int = 0, steps: int | None = None, noise_std: float = 0.0) -> Config:
+def custom_config(
+    path: str, seed: int = 0, steps: int | None = None, noise_std: float = 0.0, layout: str | None = None
+) -> Config:
     """`configs/custom.py` for a data file.
 
     Args:
@@ -27,11 +29,13 @@ def custom_config(path: str, seed: int = 0, steps: int | None = None, noise_std:
       seed: of the training.
       steps: in place of the default.
       noise_std: of the observation, by which calibration against the truth is told; a file cannot say it.
+      layout: of the microscale, in place of the default.
     """
     config = from_dict(runpy.run_path(_DEFAULT)["get_config"]().to_dict())
     data = dataclasses.replace(config.data, path=path, noise_std=noise_std)
     optimization = config.train if steps is None else dataclasses.replace(config.train, steps=steps)
-    return dataclasses.replace(config, seed=seed, data=data, train=optimization)
+    model = config.model if layout is None else dataclasses.replace(config.model, micro_layout=layout)
+    return dataclasses.replace(config, seed=seed, data=data, model=model, train=optimization)
 
 
 def check_data(system: System, directory: str) -> dict[str, Check]:
@@ -39,7 +43,14 @@ def check_data(system: System, directory: str) -> dict[str, Check]:
     return system.check_data(load_recorded(data_file(system, directory), (), 0, 0, 0, 0))
 
 
-def learn(system: System, directory: str, workdir: str, seed: int = 0, steps: int | None = None) -> dict[str, Any]:
+def learn(
+    system: System,
+    directory: str,
+    workdir: str,
+    seed: int = 0,
+    steps: int | None = None,
+    layout: str | None = None,
+) -> dict[str, Any]:
     """Generates, trains, evaluates and checks; of these what is done already is not done again.
 
     Args:
@@ -47,6 +58,7 @@ def learn(system: System, directory: str, workdir: str, seed: int = 0, steps: in
       workdir: of the run.
       seed: of the training.
       steps: of the training, in place of the default.
+      layout: of the microscale, likewise; then there are no checks of the data.
 
     Returns:
       `system`, `config` with nothing left open, `versions`, `seconds` by part, `steps`, `test`, `baselines` and
@@ -54,11 +66,11 @@ def learn(system: System, directory: str, workdir: str, seed: int = 0, steps: in
     """
     path = data_file(system, directory)
     noise = noise_of(path)
-    config = custom_config(path, seed, steps, noise[0] if len(noise) == 1 else 0.0)
+    config = custom_config(path, seed, steps, noise[0] if len(noise) == 1 else 0.0, layout)
     train(config, workdir)
     result = evaluated(config, workdir)
     trained = load_trained(workdir)
-    checks = system.check_data(trained.dataset) | system.check_model(trained, result)
+    of_the_data = system.check_data(trained.dataset) if layout is None else {}
     return {
         "system": system.name,
         "config": result["config"],
@@ -71,8 +83,21 @@ def learn(system: System, directory: str, workdir: str, seed: int = 0, steps: in
         "steps": result["steps"],
         "test": result["test"],
         "baselines": result["baselines"],
-        "checks": checks,
+        "checks": of_the_data | system.check_model(trained, result),
     }
+
+
+def beside(before: dict[str, Any], layout: str, result: dict[str, Any]) -> dict[str, Any]:
+    """A system's result with what another layout gave: under the layout's name, and its checks, whose names then begin
+    with it, among the others.
+
+    Args:
+      before: what the file of the system holds.
+    """
+    checks = {name: check for name, check in before["checks"].items() if not name.startswith(f"{layout}: ")}
+    checks |= {f"{layout}: {name}": check for name, check in result["checks"].items()}
+    own = {key: value for key, value in result.items() if key not in ("system", "checks")}
+    return before | {"checks": checks, layout: own}
 
 
 def evaluated(config: Config, workdir: str) -> dict[str, Any]:
