@@ -343,7 +343,9 @@ def test_tables(tmp_path):
     others = {"dmd": {"crps_scaled": 0.25, "anomaly_nrmse": None}, "mean": {"left_out": "no"}}
     (tmp_path / "systems").mkdir()
     path = tmp_path / "systems" / "wave.json"
-    path.write_text(json.dumps({"system": "wave", "checks": checks, "test": scores, "baselines": others}))
+    cells = {"test": {name: {"median": 0.125} for name in scores}}
+    whole = {"system": "wave", "checks": checks, "test": scores, "baselines": others}
+    path.write_text(json.dumps(whole | {"cells": cells}))
     (tmp_path / "systems" / "invariance.json").write_text(json.dumps({"system": "invariance", "checks": {}}))
     results = load_systems(str(tmp_path))
     assert checks_table(results).rows == [
@@ -352,9 +354,12 @@ def test_tables(tmp_path):
         ["wave", "c", "0.5", "at most 1", "yes"],
     ]
     assert [row[2:] for row in systems_scores_table(results).rows] == [
-        ["—", "—", "0.25", "0.5"],
-        ["—", "—", "—", "0.5"],
+        ["—", "—", "0.25", "0.5", "0.125"],
+        ["—", "—", "—", "0.5", "0.125"],
     ]
+    path.write_text(json.dumps(whole))
+    rows = systems_scores_table(load_systems(str(tmp_path))).rows
+    assert [row[-2:] for row in rows] == [["0.5", "—"]] * 2
     path.write_text(path.read_text()[:40])
     with pytest.raises(InputError, match=r"wave\.json must hold JSON"):
         load_systems(str(tmp_path))
