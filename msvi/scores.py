@@ -33,11 +33,13 @@ class CommonUnit(NamedTuple):
     Attributes:
       width, origin: of each channel, `(channel,)`.
       size: the unit, in that of the data.
+      mean: of the training trajectories, standardised, `(channel,)`.
     """
 
     width: np.ndarray
     origin: np.ndarray
     size: float
+    mean: np.ndarray
 
 
 class FrameScores(NamedTuple):
@@ -74,7 +76,8 @@ def common_unit(scales: Scales) -> CommonUnit:
     """The largest channel's mean and deviation together are the unit."""
     mean, std = (np.array(values, np.float64) for values in (scales.field_mean, scales.field_std))
     size = float(np.max(np.abs(mean) + std))
-    return CommonUnit((std / size).astype(np.float32), (mean / size).astype(np.float32), size)
+    origin = scales.restore(np.zeros(len(std)))
+    return CommonUnit(*(v.astype(np.float32) for v in (std / size, origin / size)), size, scales.standardise(mean))
 
 
 def score_frame(
@@ -89,10 +92,11 @@ def score_frame(
       unit: of the scores over all channels; None for fields that have none, and score as they are.
     """
     num_channels, axes = u.shape[-1], tuple(range(u.ndim - 1))
-    width, origin = (np.ones(num_channels), np.zeros(num_channels)) if unit is None else unit[:2]
+    zeros = np.zeros(num_channels)
+    width, origin, _, mean = CommonUnit(zeros + 1, zeros, 1.0, zeros) if unit is None else unit
     shape = (1,) * len(axes) + (-1,)
     width = jnp.asarray(width).reshape(shape)
-    # Counted from the training mean: an offset costs no digits.
+    # Counted from what is zero inside: an offset costs no digits.
     scaled, observation = members * width[None], u * width
     truth = None if u_true is None else u_true * width
 
@@ -125,7 +129,7 @@ def score_frame(
         crps_channels=of_channels(crps),
         spread_channels=spread_channels,
         error_channels=of_channels((members.mean(axis=0) - u) ** 2),
-        anomaly_channels=of_channels(u**2),
+        anomaly_channels=of_channels((u - jnp.asarray(mean, u.dtype).reshape(shape)) ** 2),
         observed_channels=of_channels(jnp.ones_like(u)),
     )
     lost = ~jnp.all(jnp.abs(members) < _LARGEST)

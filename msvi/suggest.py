@@ -56,6 +56,9 @@ _UNCARRIED = 0.02
 _MANY_LATENTS = 1024
 # Windows of frames: for smooth paths, whose nodes lie apart, and for rough ones, where each frame is one.
 _SMOOTH_WINDOW, _ROUGH_WINDOW = 64, 32
+# Where the microscale is in cells, whose latents change faster than the coarse field: windows, and how much closer the
+# nodes lie.
+_CELLS_WINDOW, _CELLS_NODES = 32, 2
 
 
 class Motion(NamedTuple):
@@ -115,7 +118,7 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     if model.linear_radius < 0:
         radius = model.stencil_radius if local else max(model.stencil_radius, _LINEAR[len(dataset.grid)])
         model = dataclasses.replace(model, linear_radius=radius)
-    inference = _windows(inference, motion, rough, int(dataset.train.lengths.min()))
+    inference = _windows(inference, motion, rough, local, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
         inference = dataclasses.replace(inference, drift_weight=weight)
@@ -286,10 +289,17 @@ def _open(config: Config) -> bool:
     )
 
 
-def _windows(inference: InferenceConfig, motion: Motion, rough: bool, frames: int) -> InferenceConfig:
-    """The posterior, window, nodes, scored frames and quadrature points that are left open."""
-    window = inference.window or min(_ROUGH_WINDOW if rough else _SMOOTH_WINDOW, frames)
+def _windows(inference: InferenceConfig, motion: Motion, rough: bool, local: bool, frames: int) -> InferenceConfig:
+    """The posterior, window, nodes, scored frames and quadrature points that are left open.
+
+    Args:
+      local: whether the microscale is in cells.
+      frames: of the shortest trajectory.
+    """
+    window = inference.window or min(_ROUGH_WINDOW if rough else _CELLS_WINDOW if local else _SMOOTH_WINDOW, frames)
     apart = 1 if rough else motion.node_frames
+    if local:
+        apart = max(1, apart // _CELLS_NODES)
     nodes = inference.num_nodes or int(np.clip(-(-(window - 1) // apart) + 1, min(8, window), window))
     return dataclasses.replace(
         inference,

@@ -200,13 +200,15 @@ def test_quantiles_of_what_is_defined():
     assert found["median"] == [None, 2.0, 2.0]
 
 
-def test_channels_count_alike_and_offsets_flatter_nobody(drawn):
+@pytest.mark.parametrize("rest", [(), (-4e4, 299.5)])
+def test_channels_count_alike_and_offsets_flatter_nobody(drawn, rest):
     """Scores of anomalies and of channels in their deviations, computed from the fields in the data's units.
 
     One channel is of order 1e5 and one lies about 300; trajectories are pooled over time, channels by mean squares.
+    Whatever value is zero inside, anomalies are those from the mean, and norms those of the fields.
     """
-    scales = Scales((0.0, 300.0), (1e5, 0.5))
-    members, u, u_true = (a.astype(np.float64) * scales.field_std + scales.field_mean for a in drawn)
+    scales = Scales((0.0, 300.0), (1e5, 0.5), field_rest=rest)
+    members, u, u_true = (scales.restore(a.astype(np.float64)) for a in drawn)
     frames = score(*drawn, common_unit(scales))
     frames = in_data_units(frames, common_unit(scales).size)
     totals = total_scores(frames, 0.0)
