@@ -19,7 +19,7 @@ from msvi.training.loop import train
 WORKDIR = flags.DEFINE_multi_string(
     "workdir", [], "Folder of the run, as given to train.py; repeated, runs of several seeds are one ensemble."
 )
-RESULTS = flags.DEFINE_string("results", "results", "Result files go to DIR/<case>/d<micro_dim>_s<seed>.json.")
+RESULTS = flags.DEFINE_string("results", "results", "Result files go to DIR/<case>/[cells_]d<micro_dim>_s<seed>.json.")
 FIGURES = flags.DEFINE_string("figures", None, "Folder of a run's figures; <workdir>/figures if left out.")
 DATA = flags.DEFINE_string("data", None, "Where a run's data file is now, if not where it was trained.")
 # Settings of the forecast that may differ from the training's, and what they are called in its configuration.

@@ -6,7 +6,9 @@ from msvi import cli
 from msvi.training.loop import train
 
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; runs/<case>_d<micro_dim>_s<seed> if left out. The same command resumes."
+    "workdir",
+    None,
+    "Folder of the run; runs/<case>_[cells_]d<micro_dim>_s<seed> if left out. The same command resumes.",
 )
 DISTRIBUTED = flags.DEFINE_boolean(
     "distributed", False, "This is one of several processes, on one host or more, that train one model together."

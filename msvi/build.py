@@ -101,6 +101,19 @@ def build_elbo(config: Config, model: MultiscaleModel) -> WindowElbo:
     return WindowElbo(model, posterior, c.num_nodes, c.num_scored, c.num_quadrature, rotates, margin)
 
 
+def check_patches(config: Config, dataset: Dataset) -> None:
+    """Checks that patches of these fields can be learned from.
+
+    Raises:
+      InputError: there are gaps, which are filled in from all of the field, and patches of it.
+    """
+    if config.train.patch_cells and dataset.train.mask is not None:
+        raise InputError(
+            f"`train.patch_cells` needs fields without gaps, since these are filled in from the whole field, got "
+            f"{config.train.patch_cells} and fields with gaps; set it to 0."
+        )
+
+
 def cut_patch(model: MultiscaleModel, cells: int) -> tuple[MultiscaleModel, int]:
     """The model of a patch of the domain with so many cells to count per axis, and the cells around them.
 

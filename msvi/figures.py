@@ -86,11 +86,7 @@ def draw_figures(
         arguments = (lead[shown], *dataset.coordinates[:2], truth, mean, macro, micro, std)
         files["forecast.png"] = plotting_2d.forecast_2d(*arguments, snapshots, label=label, mask=dataset.solid)
         files["forecast.gif"] = plotting_2d.animation_2d(*arguments, label=label, mask=dataset.solid, **_ANIMATION)
-    # The macroscale value that is largest at the start, then the microscale latents: all, or those of its cell.
-    macro, micro = model.places
-    largest = int(np.argmax(encoded[0, macro.ravel()]))
-    beside = micro.reshape(-1, config.model.micro_dim)
-    latents = [macro.ravel()[largest], *beside[largest // model.num_channels if len(beside) > 1 else 0]]
+    largest, latents = shown_latents(model, encoded)
     files["latents.png"] = plotting.latent_paths(
         lead,
         z[..., latents],
@@ -117,6 +113,20 @@ def draw_figures(
         else:
             content.savefig(path, dpi=120)
     return list(paths)
+
+
+def shown_latents(model: MultiscaleModel, encoded: np.ndarray) -> tuple[int, list[int]]:
+    """Which macroscale value is largest at the start, and where in `z` it and the microscale latents lie: all, or those
+    of its cell.
+
+    Args:
+      encoded: `(time, latent_dim)`.
+    """
+    macro, micro = model.places
+    largest = int(np.argmax(encoded[0, macro.ravel()]))
+    if micro.ndim > 1:
+        micro = micro[np.unravel_index(largest, macro.shape)[:-1]]
+    return largest, [int(macro.ravel()[largest]), *micro.tolist()]
 
 
 def _curves(history: list[dict[str, float | None]]) -> dict[str, np.ndarray]:

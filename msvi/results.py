@@ -73,7 +73,7 @@ def load_ensembles(directory: str) -> list[dict[str, Any]]:
       InputError: a file is no result of an ensemble.
     """
     keys = ("case", "micro_dim", "seeds", "test", "calibration")
-    return _load(os.path.join(directory, "*", "ensemble_*.json"), keys, ("nrmse",))
+    return _load(os.path.join(directory, "*", "ensemble_d*_s*.json"), keys, ("nrmse",))
 
 
 def load_data_files(directory: str) -> list[dict[str, Any]]:
@@ -192,7 +192,7 @@ def update_readme(
         "baselines": baselines_table(results, baselines),
         "calibration": calibration_table(results, ensembles),
         "results": results_table(results),
-        "cells": results_table(cells),
+        "cells": results_table(cells).without("published"),
         "data files": data_files_table(data_files),
         "systems": systems_scores_table(systems),
         "checks": checks_table(systems),

@@ -107,12 +107,14 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
     if rough and not given:
         coarsening = _carry_noise(dataset, scales, coarsening)
-    pooling = model.encoder_pooling or _pooling(dataset, coarsening)
-    model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
     snapshots = _snapshots(dataset.train, scales)
+    focus = float(np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05))
     if model.micro_layout == "auto":
-        model = dataclasses.replace(model, micro_layout="global")
+        layout = "cells" if _wants_cells(config, dataset, rough, focus) else "global"
+        model = dataclasses.replace(model, micro_layout=layout)
     local = model.micro_layout == "cells"
+    pooling = model.encoder_pooling or _pooling(dataset, coarsening, local)
+    model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
     if model.stencil_radius < 0:
         model = dataclasses.replace(model, stencil_radius=_STENCIL[len(dataset.grid)])
     if model.linear_radius < 0:
@@ -123,7 +125,9 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
-        latents = _num_values(dataset, coarsening) + _num_micro(model, dataset)
+        latents = _num_values(dataset, coarsening) + model.micro_dim
+        if local:  # those of a cell
+            latents = dataset.num_channels + model.micro_dim
         inference = dataclasses.replace(inference, rotation="learned" if latents <= _MANY_LATENTS else "none")
     if model.coordinates == "auto":
         model = dataclasses.replace(model, coordinates="modes" if rough and not local else "cells")
@@ -132,7 +136,6 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
         begin = max(motion.diffusion * time_unit, _LEAST_DISPERSION) if rough else _LEAST_DISPERSION
         model = dataclasses.replace(model, init_log_q=round(float(np.log(begin)), 2))
     if model.micro_frame == "auto":
-        focus = np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05)
         moves = focus > _ONE_STRUCTURE and not local
         model = dataclasses.replace(model, micro_frame="moving" if moves else "fixed")
     if train.random_shift < 0:
@@ -263,7 +266,8 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
     m, i = found.model, found.inference
     paths = "rough, driven by noise" if motion.rough else "smooth"
     return [
-        f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells",
+        f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells; microscale "
+        f"layout {m.micro_layout}",
         f"time unit {m.time_unit:.4g}; frames are {motion.spacing:.4g} apart, correlated over "
         f"{motion.correlation_time:.4g}",
         f"posterior {i.posterior}: squared increments grow with lag to the power {motion.exponent:.2f}, paths are "
@@ -325,7 +329,8 @@ def _weight(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> floa
     carried = jax.lax.map(lambda u: mesh.lift(kernel, mesh.restrict(kernel, u)), snapshots, batch_size=16)
     rest = (snapshots - np.asarray(carried)).reshape(len(snapshots), -1).astype(np.float64)
     values, count = rest.shape[1], len(rest)
-    latents = _num_micro(model, dataset)
+    # Of many latents, leave directions from which to tell what is left.
+    latents = min(_num_micro(model, dataset), count // 2)
     spectrum = np.linalg.eigvalsh(rest @ rest.T)[::-1][latents:]
     spectrum = np.maximum(spectrum, 0)
     if count <= latents + 1 or not spectrum.sum() > 0:
@@ -389,9 +394,20 @@ def _beyond(power: np.ndarray, points: int, kind: str) -> np.ndarray:
     return beyond[np.minimum(waves, len(beyond) - 1)]
 
 
-def _pooling(dataset: Dataset, coarsening: int) -> int:
-    """The smallest divisor of the coarsening that leaves the encoder few enough numbers."""
-    values = math.prod(dataset.grid) * dataset.num_channels
+def _wants_cells(config: Config, dataset: Dataset, rough: bool, focus: float) -> bool:
+    """Whether several structures move over a periodic domain, or a setting asks for it."""
+    if config.model.conservative or config.train.patch_cells:
+        return True
+    if "modes" in config.model.coordinates or config.model.micro_frame == "moving":
+        return False
+    return all(kind == "periodic" for kind in dataset.boundary) and not rough and focus <= _ONE_STRUCTURE
+
+
+def _pooling(dataset: Dataset, coarsening: int, local: bool) -> int:
+    """The smallest divisor of the coarsening that leaves the encoder few enough numbers, of the field or of three cells
+    a side."""
+    values = (3 * coarsening) ** len(dataset.grid) if local else math.prod(dataset.grid)
+    values *= dataset.num_channels
     divisors = [p for p in range(1, coarsening + 1) if coarsening % p == 0]
     return next((p for p in divisors if values / p ** len(dataset.grid) <= _ENCODED), coarsening)
 
@@ -413,7 +429,8 @@ def _shift(dataset: Dataset, snapshots: np.ndarray, coarsening: int, micro_frame
 
 
 def _snapshots(train: Split, scales: Scales) -> np.ndarray:
-    """Standardised frames spread over trajectories and times, gaps filled with the mean, `(frame, *grid, channel)`."""
+    """Standardised frames spread over trajectories and times, gaps filled with the median, `(frame, *grid,
+    channel)`."""
     each = max(1, _SNAPSHOTS // len(train.u))
     found = []
     for i in spread(len(train.u), _SNAPSHOTS):
@@ -433,7 +450,7 @@ def _coarse_path(train: Split, scales: Scales, coarsening: int, i: int) -> np.nd
 
 
 def _first_frames(train: Split, scales: Scales, i: int) -> np.ndarray:
-    """Standardised first frames of one trajectory, gaps filled with the mean, `(time, *grid, channel)`."""
+    """Standardised first frames of one trajectory, gaps filled with the median, `(time, *grid, channel)`."""
     frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
     u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
     return u if observed is None else np.where(observed[:frames], u, 0.0)

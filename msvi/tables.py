@@ -107,15 +107,16 @@ def data_files_table(results: list[Result]) -> Table:
     """A row per data file and micro_dim: how much was learned from, and the errors of each seed and in the median."""
     columns = ["data file", "trajectories", "micro_dim", "seeds", "steps", "NRMSE median", "reconstruction"]
     table = Table([*columns, "90 % coverage"], [], strong="NRMSE median")
-    files: dict[tuple[str, int], list[Result]] = {}
+    files: dict[tuple[str, str], list[Result]] = {}
     for r in results:
-        files.setdefault((os.path.basename(r["config"]["data"]["path"]), r["micro_dim"]), []).append(r)
+        dim = str(r["micro_dim"]) + (" per cell" if r.get("micro_layout") == "cells" else "")
+        files.setdefault((os.path.basename(r["config"]["data"]["path"]), dim), []).append(r)
     for (name, dim), chosen in sorted(files.items()):
         table.rows.append(
             [
                 name,
                 _listed(f"{r['data']['train']} + {r['data']['val']}, test {r['data']['test']}" for r in chosen),
-                str(dim),
+                dim,
                 _listed(str(r["seed"]) for r in chosen),
                 _listed(f"{r['steps']:,}" for r in chosen),
                 " / ".join(format_number(r["test"]["nrmse"]["median"]) for r in chosen),

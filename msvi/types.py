@@ -4,8 +4,8 @@
 |---|---|---|
 | `u` | full-resolution field | `(*grid, channel)` |
 | `zeta` | macroscale state | `(*coarse_grid, channel)` |
-| `eta` | microscale latent | `(micro_dim,)` |
-| `z` | joint latent state, `zeta` raveled and then `eta` | `(latent_dim,)` |
+| `eta` | microscale latent, of the domain or of each cell | `(micro_dim,)` or `(*coarse_grid, micro_dim)` |
+| `z` | joint latent state: `zeta` raveled and then `eta`, or one cell after another | `(latent_dim,)` |
 | `t` | time, non-dimensional | `()` |
 | `Q`, `log_q` | diagonal of the squared dispersion `L Lᵀ`, and its logarithm | `(latent_dim,)` |
 | `s` | coarsening factor, full points per coarse cell and axis | int |

@@ -9,8 +9,11 @@ import pytest
 from conftest import perturb
 from jax.scipy.linalg import block_diag
 
-from msvi.build import cut_patch
+from msvi.build import check_patches, cut_patch
+from msvi.config import Config
+from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
+from msvi.figures import shown_latents
 from msvi.inference.elbo import Frames, InferenceConfig, WindowElbo, drift_residual
 from msvi.inference.posterior import Marginals, MarkovPosterior, SmoothPosterior
 from msvi.model.cells_layout import from_blocks, overlap_add, to_blocks
@@ -169,6 +172,8 @@ def test_parameters_hold_on_any_domain():
     u, t = draw((48, 1)), jnp.zeros(())
     code = encode(model, params, u).mean
     rate, field = drift(model, params, t, code), decode(model, params, code)
+    small = make_model((4 * 3,), linear_radius=2)[1]
+    assert jax.tree.map(jnp.shape, small) == jax.tree.map(jnp.shape, params)
     for times in (4, 16):
         large = model.on((48 * times,))
         assert jax.eval_shape(large.init, jax.random.key(0)) == jax.eval_shape(model.init, jax.random.key(0))
@@ -196,7 +201,7 @@ def test_edges_are_known():
     rates = cells_of(model, drift(model, params, jnp.zeros(()), state))
     np.testing.assert_allclose(rates[1:-1], rates[[5]] + np.zeros((10, 1)), atol=1e-5)
     assert np.abs(rates[[0, -1]] - rates[5]).max(axis=1).min() > 1e-3
-    assert params["log_q"].shape == (36,) and params["macro_log_var"].shape == (48, 1)
+    assert params["log_q"].shape == (12, 3) and params["macro_log_var"].shape == (48, 1)
     around, weights = make_model()
     rates = cells_of(around, drift(around, weights, jnp.zeros(()), state))
     np.testing.assert_allclose(rates, rates[:1] + np.zeros((12, 1)), atol=1e-5)
@@ -238,15 +243,18 @@ def test_gaps_are_filled_for_the_encoder():
     np.testing.assert_allclose(encode(model, params, u, mask | True).mean, encode(model, params, u).mean, atol=1e-6)
 
 
-def test_larger_model_begins_as_the_smaller_one():
-    """Further latents of a cell change neither the field nor the rates of the old ones, in whatever state they are."""
-    (small, weights), (large, fresh) = make_model(micro_dim=1), make_model(micro_dim=3)
+@pytest.mark.parametrize("boundary", [PERIODIC, ("edge",)])
+def test_larger_model_begins_as_the_smaller_one(boundary):
+    """Further latents of a cell change neither the field nor the rates and variances of the old ones, in whatever state
+    they are."""
+    (small, weights), (large, fresh) = (make_model(boundary=boundary, micro_dim=dim) for dim in (1, 3))
     params, t = embed(weights, fresh), jnp.zeros(())
     z = draw(large.latent_dim, size=1.0)
     old = small.join(large.split(z)[0], large.split(z)[1][..., :1])
     np.testing.assert_allclose(decode(large, params, z).mean, decode(small, weights, old).mean, atol=1e-6)
     rates, expected = cells_of(large, drift(large, params, t, z)), cells_of(small, drift(small, weights, t, old))
     np.testing.assert_allclose(rates[:, :2], expected, atol=1e-5)
+    np.testing.assert_array_equal(cells_of(large, log_q(large, params))[:, :2], cells_of(small, log_q(small, weights)))
     u = draw((48, 1))
     codes, expected = cells_of(large, encode(large, params, u).mean), cells_of(small, encode(small, weights, u).mean)
     np.testing.assert_allclose(codes[:, :2], expected, atol=1e-5)
@@ -277,7 +285,7 @@ def test_one_rate_for_every_cell():
     """Of the Markov posterior: rates of one cell stand for those of all."""
     posterior, nodes, t = MarkovPosterior(1.0), jnp.linspace(0, 1, 5), jnp.array([0.1, 0.6])
     model, _ = make_model()
-    few = perturb(posterior.init(jax.random.key(0), model.num_kinds))
+    few = perturb(posterior.init(jax.random.key(0), model.own_shape))
     all_of_them = {"log_rate": jnp.tile(few["log_rate"], 12)}
     encoded = jax.vmap(lambda u: encode(*make_model(), u))(draw((5, 48, 1)))
     found, expected = (posterior.marginals(p, nodes, encoded, t, jnp.zeros(36)) for p in (few, all_of_them))
@@ -285,7 +293,8 @@ def test_one_rate_for_every_cell():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"stencil_radius": 3}, {"linear_radius": 4}, {"stencil_radius": 0, "n_sigma": 2}]
+    "changes",
+    [{}, {"stencil_radius": 3}, {"linear_radius": 4}, {"stencil_radius": 0, "n_sigma": 2}, {"conservative": True}],
 )
 def test_patches_know_what_they_need(changes):
     """Encoding, rates and field within a patch are those of the whole domain, with the cells around it that `reach`
@@ -416,3 +425,26 @@ def test_patches_and_other_domains_are_refused_where_places_differ():
         cut_patch(model, 4)
     with pytest.raises(InputError, match="as many axes"):
         model.on((48, 48))
+
+
+def test_latents_that_are_drawn():
+    """The largest macroscale value, and the latents of its cell; of the global layout all, of a closure none."""
+    model, _ = make_model((24, 16), PERIODIC * 2, num_channels=2)
+    encoded = np.zeros((3, model.latent_dim))
+    encoded[0, model.places[0][4, 1, 1]] = 5.0
+    largest, latents = shown_latents(model, encoded)
+    assert largest == np.ravel_multi_index((4, 1, 1), model.zeta_shape)
+    assert latents == [model.places[0][4, 1, 1], *model.places[1][4, 1]]
+    assert len(shown_latents(make_model(micro_dim=0)[0], np.zeros((3, 12)))[1]) == 1
+    for dim in (0, 3):
+        layout, _ = make_model(micro_layout="global", micro_dim=dim)
+        assert shown_latents(layout, np.arange(0, -12 - dim, -1.0)[None]) == (0, [0, *range(12, 12 + dim)])
+
+
+def test_gaps_and_patches_are_refused():
+    """What is missing is filled in from the whole field, which a patch does not know."""
+    split = Split(np.zeros((1, 2)), np.zeros((1, 2, 8, 1)), mask=np.ones((1, 2, 8, 1), bool))
+    dataset = Dataset((np.arange(8.0),), PERIODIC, split, split, split)
+    check_patches(Config(), dataset)
+    with pytest.raises(InputError, match="needs fields without gaps.*got 4 and fields with gaps; set it to 0"):
+        check_patches(Config(train=TrainConfig(patch_cells=4)), dataset)

@@ -13,6 +13,7 @@ from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.scales import Scales
 from msvi.suggest import field_scales
+from msvi.training.workdir import check_same_scales
 
 
 def make_split(seed=0, channels=1, number=3, num_frames=20):
@@ -149,3 +150,18 @@ def test_scales_that_are_none(wrong):
     """Neither zero nor negative, and one for each channel."""
     with pytest.raises(InputError, match="Scales must be positive numbers"):
         Scales(**({"field_mean": (0.0,), "field_std": (1.0,)} | wrong))
+
+
+def test_scales_that_are_the_same_but_for_rounding():
+    """A median or mean near zero may differ in all of its digits; a deviation may not."""
+    scales = Scales((1e-9,), (2.0,), 1.0, 0.1, (1.15e-7,))
+    record = {
+        "scales": {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(scales).items()}
+    }
+    check_same_scales(record, dataclasses.replace(scales, field_mean=(-1e-8,), field_rest=(1.38e-7,)), "run")
+    for changes in ({"field_std": (2.001,)}, {"field_rest": (1e-3,)}, {"time_unit": 1.01}, {"field_rest": ()}):
+        with pytest.raises(InputError, match="has the scales"):
+            check_same_scales(record, dataclasses.replace(scales, **changes), "run")
+    del record["scales"]["field_rest"]
+    with pytest.raises(InputError, match="earlier version"):
+        check_same_scales(record, scales, "run")

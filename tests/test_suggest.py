@@ -169,6 +169,28 @@ def test_mesh_carries_the_waves_that_noise_drives(boundary, waves, cells):
     assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == 16
 
 
+def test_layout_that_is_left_open():
+    """Cells where several waves travel around a circle on smooth paths, or where a setting asks for them; neither
+    between edges, nor for one structure, nor where noise drives. The networks see as little on any domain."""
+    model = dataclasses.replace(OPEN.model, micro_layout="auto")
+    config = dataclasses.replace(OPEN, model=model)
+    waves = travelling_waves()
+    found = resolve(config, data(waves))
+    assert (found.model.micro_layout, found.model.micro_frame, found.model.coordinates) == ("cells", "fixed", "cells")
+    assert found.inference.window == 32 and found.inference.rotation == "learned"
+    assert "microscale layout cells" in describe(config, data(waves))[0]
+    x = np.arange(POINTS) / POINTS
+    bump = np.exp(-(((x - 0.5) / 0.08) ** 2))
+    moving = np.stack([[np.roll(bump, k) for k in range(60)]] * 3)[..., None]
+    one = Split(
+        np.tile(DT * np.arange(60), (3, 1)), moving + 1e-3 * np.random.default_rng(0).standard_normal(moving.shape)
+    )
+    for dataset in (data(waves, "edge"), data(ornstein_uhlenbeck()), data(one)):
+        assert resolve(config, dataset).model.micro_layout == "global"
+    asked = dataclasses.replace(config, model=dataclasses.replace(model, conservative=True))
+    assert resolve(asked, data(one)).model.micro_layout == "cells"
+
+
 def test_grid_that_nothing_divides_is_refused():
     """A prime number of points, or too few."""
     for grid in ((101,), (6,), (64, 81)):

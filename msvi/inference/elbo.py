@@ -43,8 +43,8 @@ class InferenceConfig:
       init_noise: initial noise variance of the smooth process, relative to its amplitude.
       init_rate: initial rate of the Markov process, per unit of time.
       rotation: of deviations from the posterior mean: `"none"`, or `"learned"`, one for all times (see
-        `drift_residual`). It has as many numbers as the latent state squared; where the microscale is in cells that
-        are all of one kind, as the state of one squared.
+        `drift_residual`). It has as many numbers as the latent state squared; where the microscale is in cells, as
+        the state of one squared.
       drift_weight: weight of the drift residual against the likelihood; 1 is the bound itself. More stands for a
         likelihood that takes errors at neighbouring points for independent where they are not.
       drift_warmup_steps: optimiser steps over which that weight rises linearly from 0.
@@ -132,7 +132,7 @@ def drift_residual(
     residual = gain * (marginals.mean - z) + marginals.mean_dot - drift
     if rotation is not None:
         std = jnp.exp(0.5 * marginals.log_var)
-        # Within each cell, where all cells are of the same kind.
+        # Of all latents together, or within each cell.
         deviation = ((z - marginals.mean) / std).reshape(len(z), -1, len(rotation))
         residual += std * (deviation @ rotation.T).reshape(z.shape)
     squares = residual**2 * jnp.exp(-log_q)
@@ -177,9 +177,9 @@ class WindowElbo:
 
     def init(self, model_key: Array, posterior_key: Array) -> Params:
         """`{"model": ..., "posterior": ...}` and, if it is learned, half of the rotation, in units of the drift's."""
-        kinds = self.model.num_kinds
-        rotation = {"rotation": jnp.zeros((kinds, kinds))} if self.rotates else {}
-        return {"model": self.model.init(model_key), "posterior": self.posterior.init(posterior_key, kinds)} | rotation
+        model, posterior = self.model, self.posterior.init(posterior_key, self.model.own_shape)
+        rotation = {"rotation": jnp.zeros((model.turned_dim, model.turned_dim))} if self.rotates else {}
+        return {"model": model.init(model_key), "posterior": posterior} | rotation
 
     def __call__(
         self,

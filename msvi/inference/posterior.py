@@ -60,7 +60,7 @@ class SmoothPosterior:
     init_length: float
     init_noise: float
 
-    def init(self, key: Array, num_kinds: int) -> Params:
+    def init(self, key: Array, shape: tuple[int, ...]) -> Params:
         """Fresh kernel and warp parameters, the same for all latents."""
         return {
             "log_length": jnp.log(self.init_length),
@@ -131,9 +131,9 @@ class MarkovPosterior:
     init_rate: float
     max_rate: float = float("inf")
 
-    def init(self, key: Array, num_kinds: int) -> Params:
-        """Fresh rates, one of each kind of latent (see `msvi.model.multiscale.MultiscaleModel.num_kinds`)."""
-        return {"log_rate": jnp.full(num_kinds, jnp.log(self.init_rate))}
+    def init(self, key: Array, shape: tuple[int, ...]) -> Params:
+        """Fresh rates (of which shape says `msvi.model.multiscale.MultiscaleModel.own_shape`)."""
+        return {"log_rate": jnp.full(shape, jnp.log(self.init_rate))}
 
     def marginals(self, params: Params, nodes: Array, encoded: Gaussian, t: Array, log_q: Array) -> Marginals:
         """Posterior marginals at times `t` from the encoded frames at `nodes`.
@@ -144,7 +144,7 @@ class MarkovPosterior:
           t: `(time,)`, between the first and the last node.
           log_q: logarithm of the dispersion `Q`, `(latent_dim,)`.
         """
-        rate = jnp.minimum(jnp.exp(params["log_rate"]), self.max_rate)
+        rate = jnp.minimum(jnp.exp(params["log_rate"]), self.max_rate).ravel()
         rate = jnp.tile(rate, len(log_q) // len(rate))
         stationary = jnp.exp(log_q) / (2 * rate)
         level = encoded.mean.mean(axis=0)

@@ -21,7 +21,7 @@ import numpy as np
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, far, linear, near, nonlinear, pool, stencil
+from msvi.model.networks import MLP, linear, near, nonlinear, pool, stencil
 from msvi.types import Array, Params
 
 # Cells to each side that the encoder and the decoder see, and that a cell's patch of the field reaches.
@@ -80,7 +80,7 @@ class CellDrift(nn.Module):
     Attributes:
       hidden: hidden widths.
       radius: `r`, cells to each side along every axis.
-      linear_radius: `R`, as far as it goes on a periodic axis; 0 for no linear map.
+      linear_radius: `R`; 0 for no linear map.
       boundary: per axis, `"periodic"` or `"edge"`.
       conservative: whether the network's macroscale part are fluxes `F` through the lower faces of the cell, one for
         each axis, `d zeta_c / dt = F_c - F_{c+1}`, so that sums over the mesh stay as they are.
@@ -105,7 +105,7 @@ class CellDrift(nn.Module):
 
         rate = nonlinear(self.hidden, out, seen(near(self.radius, coarse_grid)))
         if self.linear_radius:
-            rate += linear(out, seen(far(self.linear_radius, coarse_grid, self.boundary)))
+            rate += linear(out, seen(near(self.linear_radius, coarse_grid)))
         macro, micro = rate[..., :num_macro], rate[..., num_macro:]
         if self.conservative:
             fluxes = jnp.split(macro, len(coarse_grid), axis=-1)
@@ -226,9 +226,14 @@ class CellsLayout:
         return int(np.prod(self.filter.coarse_grid)) * self._of_cell
 
     @property
-    def num_kinds(self) -> int:
+    def own_shape(self) -> tuple[int, ...]:
         """Latents with variances and rates of their own: those of one cell where the law is the same everywhere."""
-        return self._of_cell if self.same_everywhere else self.latent_dim
+        return (*(() if self.same_everywhere else self.filter.coarse_grid), self._of_cell)
+
+    @property
+    def turned_dim(self) -> int:
+        """Latents that a rotation turns into each other: those of a cell."""
+        return self._of_cell
 
     @property
     def same_everywhere(self) -> bool:
@@ -241,7 +246,9 @@ class CellsLayout:
         c = self.config
         # The macroscale state, what it misses, and the latents of that.
         encoded = 2 * c.n_sigma + _AROUND
-        return encoded + max(c.stencil_radius, c.linear_radius, 2 * _AROUND)
+        # A flux through the upper face of a cell is that through the lower face of the next one.
+        drift = max(c.stencil_radius, c.linear_radius) + c.conservative
+        return encoded + max(drift, 2 * _AROUND)
 
     @property
     def variance_shape(self) -> tuple[int, ...]:

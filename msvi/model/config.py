@@ -28,7 +28,7 @@ class ModelConfig:
       macro_hidden, micro_hidden: hidden widths of the two drift networks; of `cells`, where one gives both rates, it
         is `micro_hidden`.
       conservative: whether the macroscale rates of `cells` are differences of fluxes through the faces of the cells, so
-        that sums of `zeta` over the mesh stay as they are; for periodic axes.
+        that the drift leaves sums of `zeta` over the mesh as they are; for periodic axes.
       linear_radius: coarse cells to each side that a linear map beside the macroscale drift network sees; with one
         there is also one beside the microscale drift network, of all that this sees. 0 for none, -1 leaves it to
         `msvi.suggest`.
@@ -50,7 +50,8 @@ class ModelConfig:
       cell_hidden: hidden widths of that network; the last one is the number of its outputs.
       dispersion_hidden: hidden widths of the network that says what parameters and forcing, if there are any, add to
         `log Q`.
-      micro_clock: whether the microscale drift sees `sin t` and `cos t`; off for an autonomous system.
+      micro_clock: whether the microscale drift, of `cells` that of both scales, sees `sin t` and `cos t`; off for an
+        autonomous system.
       time_unit: unit of time of drift, dispersion and posterior, in that of the data; 0 takes the correlation time of
         the training trajectories.
       drift_scale: unit of the drift networks' outputs, latents per unit of time.

@@ -145,8 +145,13 @@ class GlobalLayout:
         return int(np.prod(self.zeta_shape)) + self.config.micro_dim
 
     @property
-    def num_kinds(self) -> int:
+    def own_shape(self) -> tuple[int, ...]:
         """Each latent has variances and rates of its own."""
+        return (self.latent_dim,)
+
+    @property
+    def turned_dim(self) -> int:
+        """Latents that a rotation turns into each other: all."""
         return self.latent_dim
 
     @property

@@ -84,9 +84,14 @@ class MultiscaleModel:
         return self.layout.latent_dim
 
     @property
-    def num_kinds(self) -> int:
-        """Latents that have variances and rates of their own; in `z` those of one cell come again in each."""
-        return self.layout.num_kinds
+    def own_shape(self) -> tuple[int, ...]:
+        """Of the latents that have variances and rates of their own: all, or those of a cell, for every cell."""
+        return self.layout.own_shape
+
+    @property
+    def turned_dim(self) -> int:
+        """Latents that a rotation turns into each other: all, or those of a cell."""
+        return self.layout.turned_dim
 
     @property
     def field_shape(self) -> tuple[int, ...]:
@@ -126,8 +131,8 @@ class MultiscaleModel:
         c, layout = self.config, self.layout
         params = {
             "kernel": self.filter.init_kernel(),
-            "posterior_log_var": jnp.full(layout.num_kinds, c.init_posterior_log_var),
-            "log_q": jnp.full(layout.num_kinds, c.init_log_q),
+            "posterior_log_var": jnp.full(layout.own_shape, c.init_posterior_log_var),
+            "log_q": jnp.full(layout.own_shape, c.init_log_q),
             "macro_log_var": jnp.full(layout.variance_shape, c.init_macro_log_var),
         }
         if c.micro_dim:
@@ -180,7 +185,7 @@ class MultiscaleModel:
         return Gaussian(macro + micro, log_var + 2 * log_std)
 
     def decode_parts(self, params: Params, z: Array) -> tuple[Array, Array]:
-        """The decoder's mean as macroscale part `lift(zeta)`, with the field's mean, and microscale part
+        """The decoder's mean as macroscale part `lift(zeta)`, counted from zero, and microscale part
         `g(eta) v / v_m`."""
         zeta, eta = self.split(z)
         macro = self.scales.restore(self.filter.lift(params["kernel"], zeta) * self.filter.gain)
@@ -205,8 +210,8 @@ class MultiscaleModel:
         return self.condition_scale.features(condition)
 
     def _of_latents(self, values: Array) -> Array:
-        """One value for each latent, from one of each kind."""
-        return jnp.tile(values, self.latent_dim // self.num_kinds)
+        """One value for each latent, `(latent_dim,)`, from `own_shape`."""
+        return jnp.tile(values.ravel(), self.latent_dim // values.size)
 
     def _at_points(self, values: Array) -> Array:
         """Variances at each point of the grid, from those of a cell if all are alike."""

@@ -14,7 +14,7 @@ import tqdm
 from jax.sharding import Mesh
 
 from msvi import metrics
-from msvi.build import build_conditions, build_elbo, build_model, build_trajectories, check_data_file
+from msvi.build import build_conditions, build_elbo, build_model, build_trajectories, check_data_file, check_patches
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, cut_windows
@@ -69,6 +69,7 @@ def train(config: Config, workdir: str) -> TrainState:
                     f"`inference.window` needs at most as many frames as every trajectory to learn from has, got a "
                     f"window of {config.inference.window} and {frames} frames; shorten the window or store more frames."
                 )
+            check_patches(config, dataset)
             model = build_model(config, dataset)
             elbo = build_elbo(config, model)
             state = init_state(elbo, config.train, jax.random.key(config.seed))

@@ -33,7 +33,7 @@ class TrainConfig:
         that the cost of a step does not grow with the domain; 0 for the whole domain. For `model.micro_layout=cells`
         where the law is the same everywhere. What lies around a patch is seen too, as far as it acts on it.
       random_shift: largest number of points by which a window is shifted at random along every axis; 0 for none, -1
-        leaves it to `msvi.suggest`. For
+        leaves it to `msvi.suggest`. Patches then begin at any point. For
         equations that are the same everywhere on periodic axes. Shifts by whole coarse cells teach nothing new (see
         `model.micro_frame`); those in between show every structure at every place within its cell.
       average_decay: decay per step of the exponential average of the weights; 0 uses the last weights.
