@@ -1,9 +1,8 @@
 """Long roll-outs of the Kuramoto–Sivashinsky equation, and of its model on domains larger than that of the training."""
 
-from __future__ import annotations
-
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import fft
 
-from benchmarks.systems.base import Check, judge, make_forecast
+from benchmarks.systems.base import Check, Sizes, judge, make_forecast
 from msvi.plotting import field_1d
 from msvi.trained import TrainedModel
-
-if TYPE_CHECKING:
-    from benchmarks.systems.kuramoto_sivashinsky import KuramotoSivashinsky
 
 # Modes that carry the power, and times the mean energy that no state of the attractor comes near.
 MODES, _BLOWN_UP = 7, 10.0
@@ -25,7 +21,29 @@ FACTORS = (3, 9)
 _PATHS = 4
 
 
-def check_domains(system: KuramotoSivashinsky, trained: TrainedModel) -> dict[str, Check]:
+class Attractor(Protocol):
+    """What is asked of the equation here, a dataclass; see `benchmarks.systems.kuramoto_sivashinsky`."""
+
+    sizes: Sizes
+    num_points: int
+    extent: float
+    solver_points: int
+    dt: float
+    steps: int
+    noise: float
+    long_frames: int
+
+    def initial(self, number: int, purpose: int = 1) -> np.ndarray:
+        """Fourier coefficients on the attractor, `(number, wavenumber)`."""
+
+    def solve(self, u_hat: np.ndarray, num_frames: int, steps: int) -> Iterator[np.ndarray]:
+        """The frames' coefficients one after another."""
+
+    def fields(self, u_hat: np.ndarray) -> np.ndarray:
+        """On the grid, `(..., point)`."""
+
+
+def check_domains(system: Attractor, trained: TrainedModel) -> dict[str, Check]:
     """Long roll-outs on larger domains, with cells of the same size, against the equation's own from the same states.
 
     Power is that in bands as wide as the distance of two modes of the small domain, each about one of its modes.
@@ -46,7 +64,7 @@ def check_domains(system: KuramotoSivashinsky, trained: TrainedModel) -> dict[st
     return checks
 
 
-def roll_outs(system: KuramotoSivashinsky, trained: TrainedModel, factor: int) -> tuple[np.ndarray, np.ndarray]:
+def roll_outs(system: Attractor, trained: TrainedModel, factor: int) -> tuple[np.ndarray, np.ndarray]:
     """Fields of the equation and of the model's members, one for each, `(time, path, point)`."""
     large = dataclasses.replace(
         system,
@@ -75,7 +93,7 @@ def band_power(u: np.ndarray, factor: int) -> np.ndarray:
     return np.bincount(band, power)[1 : MODES + 1]
 
 
-def draw_domain(system: KuramotoSivashinsky, truth: np.ndarray, found: np.ndarray, factor: int) -> Figure:
+def draw_domain(system: Attractor, truth: np.ndarray, found: np.ndarray, factor: int) -> Figure:
     """The equation and the model from one state, in space and time, and their difference."""
     t = system.dt * np.arange(len(truth))
     x = factor * system.extent * np.arange(truth.shape[-1]) / truth.shape[-1]
