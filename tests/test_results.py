@@ -403,7 +403,7 @@ def test_command(tmp_path, monkeypatch, capsys):
         baselines_table(found, baselines),
         calibration_table(found, ensembles),
         results_table(found),
-        results_table(cells),
+        results_table(cells).without("published"),
         data_files_table(own),
         systems_scores_table([system]),
         checks_table([system]),
