@@ -86,7 +86,7 @@ def evaluate(
     model = build_model(config, dataset)
     state, best, newest = restore_run(run, config, dataset, model)
     # What cannot be written is found before the work, not after it.
-    suffix = _suffix(given.forecast, config.forecast)
+    suffix = _suffix(resolve(given, dataset).forecast, config.forecast) if forecast else ""
     figures_dir = figures_dir or os.path.join(run.path, f"figures{suffix}")
     for folder in (figures_dir, *(() if suffix else (os.path.join(results_dir, config.folder),))):
         os.makedirs(folder, exist_ok=True)

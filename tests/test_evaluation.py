@@ -354,6 +354,22 @@ def test_other_settings_of_the_forecast(smoke_run, result, programs, monkeypatch
         evaluate(str(run), str(tmp_path / "results"), data="my.npz")
 
 
+def test_settings_that_were_left_to_the_data(smoke_run, programs, monkeypatch, tmp_path):
+    """What the training data fill in is no other setting than the run's: the result goes where those of runs go."""
+    run = shutil.copytree(smoke_run.path, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["forecast"]["steps_per_frame"] = 0
+    (run / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
+    returned = evaluate(str(run), str(tmp_path / "results"))
+    assert returned.paths == [str(run / "result.json"), str(tmp_path / "results" / "burgers_1d" / "d2_s0.json")]
+    assert returned.result["config"]["forecast"]["steps_per_frame"] > 0
+    monkeypatch.setattr(evaluation, "_score", lambda *arguments: pytest.fail("was asked for its name alone"))
+    monkeypatch.setattr(evaluation, "_suffix", lambda trained, used: pytest.fail(f"{trained} {used}"))
+    with pytest.raises(pytest.fail.Exception, match="steps_per_frame=[1-9].* steps_per_frame=9"):
+        evaluate(str(run), str(tmp_path / "results"), forecast={"steps_per_frame": 9})
+
+
 def test_what_a_table_says(result):
     """Baselines beside the model and why one is left out; a loss in one line; what is not defined is no divergence."""
     score = {name: result["test"][name]["median"] for name in ("crps_scaled", "anomaly_nrmse", "crps", "nrmse")}
