@@ -122,7 +122,6 @@ def drift_residual(
       log_q: logarithm of the diagonal of `Q` at each time, `(time, latent_dim)`, or at all, `(1, latent_dim)`.
       rotation: `W`, `(latent_dim, latent_dim)`, or one block of it, of which as many are on the diagonal as there are
         cells; zero if None.
-
       counted: numbers of the latents over which the norm is taken; all if None.
 
     Returns:
@@ -235,16 +234,19 @@ class WindowElbo:
         """What is counted of means and frames `(frame, *grid, channel)` and of the variance `(*grid, channel)`."""
         if not self.margin:
             return decoded, frames
-        ends = self.margin * self.model.config.coarsening
-        inner = (slice(ends, -ends),) * len(self.model.grid)
+        inner = self._inner(self.margin * self.model.config.coarsening)
         decoded = Gaussian(decoded.mean[:, *inner], decoded.log_var[inner])
         return decoded, jax.tree.map(lambda a: a[:, *inner], frames)
 
     def _counted_latents(self) -> np.ndarray | None:
         if not self.margin:
             return None
-        inner = (slice(self.margin, -self.margin),) * len(self.model.grid)
+        inner = self._inner(self.margin)
         return np.concatenate([numbers[inner].ravel() for numbers in self.model.places])
+
+    def _inner(self, width: int) -> tuple[slice, ...]:
+        """Of each axis what is left when so much is taken off both ends."""
+        return (slice(width, -width),) * len(self.model.grid)
 
 
 def _log_likelihood(decoded: Gaussian, frames: Frames) -> Array:

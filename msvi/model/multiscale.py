@@ -158,7 +158,7 @@ class MultiscaleModel:
             u = fill_gaps(u, mask, self.boundary)
         coarse = self.filter.restrict(params["kernel"], u)
         zeta = coarse / self.filter.gain
-        eta = jnp.zeros(self.layout.split(jnp.zeros(self.latent_dim))[1].shape)
+        eta = jnp.zeros(self.places[1].shape)
         if self.config.micro_dim:
             eta = self.layout.encode(params, zeta, u - self.filter.lift(params["kernel"], coarse))
         return Gaussian(self.join(zeta, eta), self._of_latents(params["posterior_log_var"]))
