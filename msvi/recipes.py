@@ -23,6 +23,7 @@ CUSTOM = Config(
         coordinates="auto",
         stencil_radius=-1,
         linear_radius=-1,
+        quadratic_rank=-1,
     ),
     inference=InferenceConfig(
         posterior="auto",
@@ -44,6 +45,7 @@ PUBLISHED = {
     "model.coordinates": "cells",
     "model.stencil_radius": 2,
     "model.linear_radius": 0,
+    "model.quadratic_rank": 0,
     "model.micro_clock": True,
     "model.macro_hidden": (128, 128),
     "model.micro_hidden": (128, 512, 128),
@@ -101,7 +103,18 @@ SMOKE = {
 # within their cells, and a large weight of the drift residual takes from a reconstruction that is most of its error.
 CLOSURE = {"model.micro_dim": 0, "inference.drift_weight": 16.0, "train.random_shift": 0}
 
-_VARIANTS = {"default": {}, "published": PUBLISHED, "closure": CLOSURE, "demo": DEMO, "smoke": SMOKE}
+# Microscale in cells, in the same time of training. Latents of cells that a structure passes change fast.
+CELLS = {
+    "model.micro_layout": "cells",
+    "model.micro_dim": 2,
+    "model.micro_frame": "fixed",
+    "model.linear_radius": 2,
+    "model.quadratic_rank": 64,
+    "model.encoder_hidden": (64, 64),
+    "model.decoder_hidden": (64, 64),
+}
+
+_VARIANTS = {"default": {}, "cells": CELLS, "published": PUBLISHED, "closure": CLOSURE, "demo": DEMO, "smoke": SMOKE}
 
 
 def make_variant(recipe: Config, variant: str, own: dict[str, dict[str, Any]]) -> Config:

@@ -31,6 +31,8 @@ _CELLS = {1: 16, 2: 8, 3: 4}
 _STENCIL = {1: 2, 2: 2, 3: 1}
 # The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
 _LINEAR = {1: 8, 2: 4, 3: 2}
+# Products beside the drift network where it is shared by cells.
+_QUADRATIC = 64
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
 # Trajectories, frames of each and frames in all that are looked at.
@@ -120,6 +122,8 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     if model.linear_radius < 0:
         radius = model.stencil_radius if local else max(model.stencil_radius, _LINEAR[len(dataset.grid)])
         model = dataclasses.replace(model, linear_radius=radius)
+    if model.quadratic_rank < 0:
+        model = dataclasses.replace(model, quadratic_rank=_QUADRATIC if local else 0)
     inference = _windows(inference, motion, rough, local, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
         weight = 1.0 if rough else _weight(model, dataset, snapshots)
@@ -275,7 +279,8 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
         f"window {i.window} frames, {i.num_nodes} of them encoded, {i.num_scored} scored, {i.num_quadrature} "
         "quadrature points",
         f"drift weight {i.drift_weight:.3g}, macroscale coordinates {m.coordinates}",
-        f"stencil radius {m.stencil_radius}, that of the linear map {m.linear_radius}",
+        f"stencil radius {m.stencil_radius}, that of the linear map {m.linear_radius}, quadratic rank "
+        f"{m.quadratic_rank}",
         f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
         f"{m.encoder_pooling}",
         f"{found.forecast.steps_per_frame} solver steps a frame",
@@ -289,7 +294,7 @@ def _open(config: Config) -> bool:
     return (
         0 in numbers
         or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation)
-        or min(m.stencil_radius, m.linear_radius, config.train.random_shift) < 0
+        or min(m.stencil_radius, m.linear_radius, m.quadratic_rank, config.train.random_shift) < 0
     )
 
 

@@ -5,7 +5,8 @@ python -m benchmarks.systems --system=kuramoto_sivashinsky --layout=cells
 
 generates `data/systems/<system>.npz`, checks it, trains, evaluates and writes `results/systems/<system>.json`. With
 `--layout=cells` the microscale is in every coarse cell, and what is measured goes beside what the file has of the
-default. A killed command goes on where it was, and what is done is not done again.
+default; `--figure=figures/large_domain.png` then draws a forecast on a larger domain, if the system has one. A killed
+command goes on where it was, and what is done is not done again.
 """
 
 import os
@@ -16,6 +17,7 @@ from benchmarks.systems import SYSTEMS
 from benchmarks.systems.learn import beside, check_data, format_checks, learn
 from msvi import cli
 from msvi.results import load_json
+from msvi.trained import load_trained
 from msvi.training.workdir import write_json
 
 SYSTEM = flags.DEFINE_enum("system", None, list(SYSTEMS), "Which system.", required=True)
@@ -25,6 +27,7 @@ STEPS = flags.DEFINE_integer("steps", None, "train.steps, for a quick look.", lo
 SEED = flags.DEFINE_integer("seed", 0, "Of the training.", lower_bound=0)
 RESULTS = flags.DEFINE_string("results", "results/systems", "Folder of the result file.")
 DATA = flags.DEFINE_string("data", "data/systems", "Folder of the data file.")
+FIGURE = flags.DEFINE_string("figure", None, "PNG of a forecast on a larger domain, of a run in cells.")
 CHECK_ONLY = flags.DEFINE_boolean("check_only", False, "Generate and check the data alone; write no result.")
 
 
@@ -42,6 +45,10 @@ def main() -> None:
     write_json(path, beside(before, LAYOUT.value, result) if LAYOUT.value else result)
     print(format_checks(result["checks"]))
     print(path)
+    if FIGURE.value and LAYOUT.value and hasattr(system, "draw"):
+        os.makedirs(os.path.dirname(FIGURE.value) or ".", exist_ok=True)
+        system.draw(load_trained(workdir)).savefig(FIGURE.value, dpi=120)
+        print(FIGURE.value)
 
 
 if __name__ == "__main__":

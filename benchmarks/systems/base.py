@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -11,12 +12,16 @@ import jax
 import numpy as np
 
 from msvi.data.split import SPLITS, Dataset
+from msvi.evaluation import evaluate_baseline
 from msvi.forecast import forecast_latents, solver_steps
 from msvi.trained import TrainedModel
 from msvi.types import Array
 
 # Of the arrays in a data file. Raise it whenever the same parameters would give other numbers.
 _VERSION = 1
+
+# All that need nothing but a data file.
+OWN_BASELINES = ("persistence", "mean", "dmd", "sindy")
 
 # By which a model is worth its training.
 SCORES = ("crps_scaled", "anomaly_nrmse")
@@ -200,6 +205,23 @@ def ratio_to(result: dict[str, Any], baseline: str, score: str) -> float:
     if ours is None:
         return float("inf")
     return 0.0 if theirs is None else ours / theirs
+
+
+def beats_over_time(trained: TrainedModel, result: dict[str, Any]) -> dict[str, Check]:
+    """For each of the baselines for own data the largest ratio of the model's median error to its, over all lead times
+    but the first, at which nothing is forecast.
+
+    Args:
+      result: of the model's evaluation, with `lead_time`.
+    """
+    ours = np.array(result["lead_time"]["rel_l2"]["median"], float)
+    checks = {}
+    for name in OWN_BASELINES:
+        with tempfile.TemporaryDirectory() as directory:
+            found = evaluate_baseline(name, trained.config, directory).result
+        ratios = ours / np.array(found["lead_time"]["rel_l2"]["median"], float)
+        checks[f"largest ratio of the error to that of {name}, every lead time"] = judge(ratios[1:].max(), 1.0)
+    return checks
 
 
 def beats(result: dict[str, Any], must: bool) -> dict[str, Check]:

@@ -19,6 +19,8 @@ MODES, _BLOWN_UP = 7, 10.0
 # Times the domain that was trained on, of length 22: lengths of 66 and 198, as near to 64 and 200 as whole numbers get.
 FACTORS = (3, 9)
 _PATHS = 4
+# Frames in the picture.
+_DRAWN = 601
 
 
 class Attractor(Protocol):
@@ -93,8 +95,11 @@ def band_power(u: np.ndarray, factor: int) -> np.ndarray:
     return np.bincount(band, power)[1 : MODES + 1]
 
 
-def draw_domain(system: Attractor, truth: np.ndarray, found: np.ndarray, factor: int) -> Figure:
-    """The equation and the model from one state, in space and time, and their difference."""
+def draw_domain(system: Attractor, trained: TrainedModel) -> Figure:
+    """The equation and the model from one state on the largest domain, in space and time, and their difference."""
+    factor = FACTORS[-1]
+    system = dataclasses.replace(system, long_frames=_DRAWN)
+    truth, found = roll_outs(system, trained, factor)
     t = system.dt * np.arange(len(truth))
     x = factor * system.extent * np.arange(truth.shape[-1]) / truth.shape[-1]
     return field_1d(t, x, truth[:, 0], found[:, 0])

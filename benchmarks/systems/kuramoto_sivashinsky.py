@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import fft
 
 from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, make_forecast
-from benchmarks.systems.domains import MODES, check_domains, count_left, mode_power
+from benchmarks.systems.domains import MODES, check_domains, count_left, draw_domain, mode_power
 from benchmarks.systems.spectral import Stepper, advection, make_stepper, random_field, wavenumbers
 from msvi import metrics
 from msvi.data.split import Dataset
@@ -162,6 +163,10 @@ class KuramotoSivashinsky:
             "NRMSE over that of POD-SINDy": judge(result["test"]["nrmse"]["median"] / sindy, 1.0),
             "spread over error, every lead time": judge(result["lead_time"]["spread_skill"], _SPREAD),
         } | check_domains(self, trained)
+
+    def draw(self, trained: TrainedModel) -> Figure:
+        """Of a model with microscale latents in every cell, a forecast on a larger domain."""
+        return draw_domain(self, trained)
 
     def roll_out(self, trained: TrainedModel) -> np.ndarray:
         """Noise-free fields of long forecasts from the test trajectories' first frames, `(time, path, point)`."""

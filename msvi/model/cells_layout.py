@@ -21,7 +21,7 @@ import numpy as np
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, linear, near, nonlinear, pool, stencil
+from msvi.model.networks import MLP, linear, near, nonlinear, pool, quadratic, stencil
 from msvi.types import Array, Params
 
 # Cells to each side that the encoder and the decoder see, and that a cell's patch of the field reaches.
@@ -74,21 +74,23 @@ class CellDecoder(nn.Module):
 class CellDrift(nn.Module):
     """Rates of both scales: one network shared by all cells.
 
-    `d (zeta_c, eta_c) / dt = MLP(z_{c-r}, ..., z_{c+r}, x_c) + A (z_{c-R}, ..., z_{c+R}, x_c)` with `z_c = (zeta_c,
-    eta_c)`; `x_c` is what acts on the cell from outside, where it lies and the clock, as far as there are such.
+    `d z_c / dt = MLP(s_r) + C (A s_r * B s_r) + D s_R` with `z_c = (zeta_c, eta_c)` and `s_r = (z_{c-r}, ..., z_{c+r},
+    x_c)`; `x_c` is what acts on the cell from outside, where it lies and the clock, as far as there are such.
 
     Attributes:
       hidden: hidden widths.
       radius: `r`, cells to each side along every axis.
       linear_radius: `R`; 0 for no linear map.
+      quadratic_rank: rows of `A` and `B`, whose products `*` go by element; 0 for none.
       boundary: per axis, `"periodic"` or `"edge"`.
-      conservative: whether the network's macroscale part are fluxes `F` through the lower faces of the cell, one for
+      conservative: whether its macroscale part are fluxes `F` through the lower faces of the cell, one for
         each axis, `d zeta_c / dt = F_c - F_{c+1}`, so that sums over the mesh stay as they are.
     """
 
     hidden: Sequence[int]
     radius: int
     linear_radius: int
+    quadratic_rank: int
     boundary: tuple[str, ...]
     conservative: bool = False
 
@@ -103,7 +105,10 @@ class CellDrift(nn.Module):
             parts = [*stencil(zeta, reach, self.boundary), beside, by_latent(stencil(eta, reach, self.boundary))]
             return jnp.concatenate(parts, axis=-1)
 
-        rate = nonlinear(self.hidden, out, seen(near(self.radius, coarse_grid)))
+        around = seen(near(self.radius, coarse_grid))
+        rate = nonlinear(self.hidden, out, around)
+        if self.quadratic_rank:
+            rate += quadratic(self.quadratic_rank, out, around)
         if self.linear_radius:
             rate += linear(out, seen(near(self.linear_radius, coarse_grid)))
         macro, micro = rate[..., :num_macro], rate[..., num_macro:]
@@ -364,7 +369,8 @@ class CellsLayout:
     @property
     def _drift(self):
         c = self.config
-        return CellDrift(c.micro_hidden, c.stencil_radius, c.linear_radius, self._boundary, c.conservative)
+        reach = c.stencil_radius, c.linear_radius
+        return CellDrift(c.micro_hidden, *reach, c.quadratic_rank, self._boundary, c.conservative)
 
     @property
     def _dispersion(self):

@@ -32,6 +32,8 @@ class ModelConfig:
       linear_radius: coarse cells to each side that a linear map beside the macroscale drift network sees; with one
         there is also one beside the microscale drift network, of all that this sees. 0 for none, -1 leaves it to
         `msvi.suggest`.
+      quadratic_rank: products of two linear maps of what the drift network of `cells` sees, whose sums stand beside it;
+        equations of fluids and waves have such terms. 0 for none, -1 leaves it to `msvi.suggest`.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
       encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
         leaves it to `msvi.suggest`.
@@ -70,6 +72,7 @@ class ModelConfig:
     micro_hidden: tuple[int, ...] = (128, 128)
     conservative: bool = False
     linear_radius: int = 0
+    quadratic_rank: int = 0
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)
     encoder_pooling: int = 1
@@ -90,6 +93,7 @@ class ModelConfig:
 
     def __post_init__(self):
         require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=-1, linear_radius=-1)
+        require_at_least(self, "model", quadratic_rank=-1)
         require_at_least(self, "model", position_harmonics=0, encoder_pooling=0, cell_features=0, time_unit=0)
         require_positive(self, "model", "drift_scale")
         for name, words in {"micro_layout": LAYOUTS, "micro_frame": FRAMES, "coordinates": COORDINATES}.items():

@@ -41,6 +41,13 @@ def linear(out: int, x: Array) -> Array:
     return nn.Dense(out, use_bias=False, kernel_init=nn.initializers.zeros)(x)
 
 
+def quadratic(rank: int, out: int, x: Array) -> Array:
+    """Sums of `rank` products of two linear maps, zero at first: what advection is in any coordinates. For the calls of
+    modules, which then hold it."""
+    product = nn.Dense(rank, use_bias=False)(x) * nn.Dense(rank, use_bias=False)(x)
+    return linear(out, product)
+
+
 def pool(field: Array, size: int) -> Array:
     """Mean over blocks of `size` points per axis, `(*grid, channel)` to `(*grid / size, channel)`."""
     for axis in range(field.ndim - 1):

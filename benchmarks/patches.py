@@ -1,0 +1,157 @@
+"""What a step costs on larger and larger domains when it learns from patches of them, and what memory the whole needs.
+
+python -m benchmarks.patches --output=results/benchmark/patches.json
+
+Domains have 128, 256 and 512 points along both axes: 1, 4 and 16 times the first. Fields are waves of random phase that
+disperse, of the same lengths on all domains, and the cells are of the same size. On each domain, in a process of its
+own, it writes the data file, times steps, trains for a few, validates and evaluates with `configs/custom.py` and
+`train.patch_cells`.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from absl import flags
+
+from benchmarks.systems.learn import custom_config
+from msvi import cli
+from msvi.build import build_elbo, build_model, build_trajectories
+from msvi.config import Config
+from msvi.data.dataset import load_dataset
+from msvi.data.split import SPLITS
+from msvi.evaluation import evaluate
+from msvi.provenance import peak_memory_gib, versions
+from msvi.suggest import resolve
+from msvi.training.loop import train
+from msvi.training.state import init_state, make_train_chunk
+from msvi.training.workdir import write_json
+
+POINTS = flags.DEFINE_multi_integer("points", [128, 256, 512], "Points along each axis, one domain for each.")
+STEPS = flags.DEFINE_integer("steps", 100, "Of the training, and timed five times.", lower_bound=1)
+NUMBER = flags.DEFINE_multi_integer("number", [12, 2, 2], "Trajectories to train on, to validate and to test on.")
+FRAMES = flags.DEFINE_integer("frames", 65, "Of each trajectory.", lower_bound=33)
+FOLDER = flags.DEFINE_string("folder", "runs/patches", "Of data files and runs; emptied before.")
+OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
+ALONE = flags.DEFINE_boolean("alone", False, "Measure one domain in this process, and print it as JSON.")
+
+# Points per coarse cell and axis, and cells to count in a patch: with those around it, as many as the smallest domain.
+_COARSENING, _PATCH = 8, 6
+
+
+def main() -> None:
+    """Measures each domain in a process of its own, prints a table and writes the JSON."""
+    if ALONE.value:
+        print(json.dumps(measure(POINTS.value[0], FOLDER.value)))
+        return
+    domains = []
+    for points in POINTS.value:
+        own = [f"--points={points}", f"--steps={STEPS.value}", f"--frames={FRAMES.value}", f"--folder={FOLDER.value}"]
+        own += [f"--number={n}" for n in NUMBER.value]
+        command = [sys.executable, "-m", "benchmarks.patches", "--alone", *own]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        domains.append(json.loads(done.stdout.splitlines()[-1]))
+        print(format_domain(domains[-1]), flush=True)
+    if OUTPUT.value:
+        write_json(OUTPUT.value, {"versions": versions(), "steps": STEPS.value, "domains": domains})
+        print(OUTPUT.value)
+
+
+def measure(points: int, folder: str) -> dict:
+    """Numbers of parameters, seconds and memory on one domain.
+
+    Args:
+      points: along each axis.
+      folder: of its file and run.
+    """
+    folder = os.path.join(folder, str(points))
+    shutil.rmtree(folder, ignore_errors=True)
+    path = write_file(folder, points)
+    config = own_config(path)
+    step = time_step(config)
+    began = time.monotonic()
+    train(config, os.path.join(folder, "run"))
+    trained = time.monotonic()
+    result = evaluate(os.path.join(folder, "run"), os.path.join(folder, "results")).result
+    return {
+        "points": [points, points],
+        "cells": [points // _COARSENING] * 2,
+        "latents": (points // _COARSENING) ** 2 * (1 + config.model.micro_dim),
+        "file_gib": os.path.getsize(path) / 2**30,
+        **step,
+        "train_s": trained - began,
+        "evaluate_s": time.monotonic() - trained,
+        "peak_memory_gib": peak_memory_gib(),
+        "config": result["config"],
+    }
+
+
+def own_config(path: str) -> Config:
+    """`configs/custom.py` with the microscale in cells and patches, whose size does not depend on the file."""
+    config = custom_config(path, steps=STEPS.value, layout="cells")
+    model = dataclasses.replace(config.model, coarsening=_COARSENING, n_sigma=1, micro_dim=2)
+    optimization = dataclasses.replace(
+        config.train, patch_cells=_PATCH, log_every=STEPS.value, eval_every=STEPS.value, batch_windows=2
+    )
+    return dataclasses.replace(config, model=model, train=optimization)
+
+
+def time_step(config: Config) -> dict:
+    """Parameters, and seconds per step inside the training loop."""
+    dataset = load_dataset(config.case, config.data)
+    config = resolve(config, dataset)
+    model = build_model(config, dataset)
+    elbo = build_elbo(config, model)
+    chunk = make_train_chunk(elbo, config.inference, config.train)
+    trajectories = build_trajectories(model, dataset.train)
+    state, seconds = init_state(elbo, config.train, jax.random.key(0)), []
+    parameters = sum(a.size for a in jax.tree.leaves(state.params))
+    for _ in range(6):
+        began = time.monotonic()
+        state, _ = jax.block_until_ready(chunk(state, trajectories, STEPS.value))
+        seconds.append((time.monotonic() - began) / STEPS.value)
+    return {"parameters": parameters, "step_s": statistics.median(seconds[1:]), "steps_s": seconds[1:]}
+
+
+def write_file(folder: str, points: int) -> str:
+    """A data file of waves on a domain of one cell for each `_COARSENING` points; its path."""
+    rng = np.random.default_rng(0)
+    u = np.stack([waves(rng, points, FRAMES.value) for _ in range(sum(NUMBER.value))])[..., None]
+    os.makedirs(folder, exist_ok=True)
+    path, x = os.path.join(folder, "waves.npz"), np.arange(points) / _COARSENING
+    split = np.repeat(SPLITS, NUMBER.value)
+    np.savez(path, u=u, t=0.1 * np.arange(FRAMES.value), x=x, y=x, boundary=np.array(["periodic"] * 2), split=split)
+    return path
+
+
+def waves(rng: np.random.Generator, points: int, frames: int) -> np.ndarray:
+    """`sum a_k cos(k x - |k| t + phase)` with a deviation of one, `(time, *grid)`; lengths are in cells."""
+    k = (
+        2 * np.pi * np.fft.fftfreq(points, 1 / _COARSENING)[:, None],
+        2 * np.pi * np.fft.rfftfreq(points, 1 / _COARSENING),
+    )
+    size = np.hypot(*k)
+    start = np.fft.rfft2(rng.standard_normal((points, points))) * size * np.exp(-((size / 1.5) ** 2))
+    start /= np.fft.irfft2(start).std()
+    t = 0.1 * np.arange(frames)
+    return np.stack([np.fft.irfft2(start * np.exp(-1j * size * s)) for s in t]).astype(np.float32)
+
+
+def format_domain(domain: dict) -> str:
+    """One line of the table."""
+    return (
+        f"{domain['points'][0]:4} x {domain['points'][1]:<4} {domain['parameters']:8} parameters, "
+        f"{1e3 * domain['step_s']:7.1f} ms a step, {domain['peak_memory_gib']:5.1f} GiB at most, file "
+        f"{domain['file_gib']:.2f} GiB, {domain['latents']} latents"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
