@@ -35,7 +35,7 @@ from msvi.training.state import init_state, make_train_chunk
 from msvi.training.workdir import write_json
 
 POINTS = flags.DEFINE_multi_integer("points", [128, 256, 512], "Points along each axis, one domain for each.")
-STEPS = flags.DEFINE_integer("steps", 100, "Of the training, and timed five times.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 20, "Of the training, and timed five times.", lower_bound=1)
 NUMBER = flags.DEFINE_multi_integer("number", [12, 2, 2], "Trajectories to train on, to validate and to test on.")
 FRAMES = flags.DEFINE_integer("frames", 65, "Of each trajectory.", lower_bound=33)
 FOLDER = flags.DEFINE_string("folder", "runs/patches", "Of data files and runs; emptied before.")
@@ -95,12 +95,13 @@ def measure(points: int, folder: str) -> dict:
 
 def own_config(path: str) -> Config:
     """`configs/custom.py` with the microscale in cells and patches, whose size does not depend on the file."""
-    config = custom_config(path, steps=STEPS.value, layout="cells")
+    config = custom_config(path, steps=STEPS.value, variant="cells")
     model = dataclasses.replace(config.model, coarsening=_COARSENING, n_sigma=1, micro_dim=2)
+    forecast = dataclasses.replace(config.forecast, num_members=8, stride=4)
     optimization = dataclasses.replace(
         config.train, patch_cells=_PATCH, log_every=STEPS.value, eval_every=STEPS.value, batch_windows=2
     )
-    return dataclasses.replace(config, model=model, train=optimization)
+    return dataclasses.replace(config, model=model, train=optimization, forecast=forecast)
 
 
 def time_step(config: Config) -> dict:

@@ -1,11 +1,21 @@
-"""Your own trajectories, `--config.data.path=FILE`; variants `:published`, `:closure`, `:demo` and `:smoke`."""
+"""Your own trajectories, `--config.data.path=FILE`; variants `:cells`, `:published`, `:closure`, `:demo`, `:smoke`."""
 
 import ml_collections
 
 from msvi.config import to_dict
 from msvi.recipes import CUSTOM, make_variant
 
-OWN = {"published": {"inference.window": 128}, "demo": {"train.steps": 3000}}
+OWN = {
+    "cells": {
+        "model.stencil_radius": -1,
+        "model.linear_radius": -1,
+        "model.quadratic_rank": -1,
+        "forecast.dispersion": "auto",
+        "train.steps": 20_000,
+    },
+    "published": {"inference.window": 128},
+    "demo": {"train.steps": 3000},
+}
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:

@@ -18,6 +18,7 @@ from msvi.types import Array, Gaussian, Params
 SOLVERS = {"euler": diffrax.Euler, "shark": diffrax.ShARK}
 # Evaluations of the drift per step.
 DRIFT_EVALUATIONS = {"euler": 1, "shark": 2}
+DISPERSIONS = ("bound", "validation")
 
 # Fields decoded side by side: enough to share what depends on the parameters alone, few enough for the memory.
 _DECODED_AT_ONCE = 128
@@ -34,6 +35,8 @@ class ForecastConfig:
         over all of them.
       steps_per_frame: solver steps in the usual time between two frames that were learned from; a longer gap gets as
         many more; 0 leaves it to `msvi.suggest`.
+      dispersion: `"bound"`, the `Q` that the bound finds; or `"validation"`, times the factor by which validation
+        forecasts do best (see `msvi.training.calibration`). `"auto"` leaves it to `msvi.suggest`.
       solver: one of `SOLVERS`. The error of Euler–Maruyama makes an oscillation of frequency `w` grow at the rate
         `w² dt / 2`; the other evaluates the drift twice a step, and an oscillation lags by `(w dt)³ / 6` a step.
     """
@@ -42,10 +45,15 @@ class ForecastConfig:
     num_val_members: int = 8
     stride: int = 1
     steps_per_frame: int = 1
+    dispersion: str = "bound"
     solver: str = "shark"
 
     def __post_init__(self):
         require_at_least(self, "forecast", num_members=1, num_val_members=1, stride=1, steps_per_frame=0)
+        if self.dispersion not in (*DISPERSIONS, "auto"):
+            raise InputError(
+                f"`forecast.dispersion` must be {', '.join(DISPERSIONS)} or auto, got {self.dispersion!r}; change it."
+            )
         if self.solver not in SOLVERS:
             raise InputError(f"`forecast.solver` must be one of {', '.join(SOLVERS)}, got {self.solver!r}; change it.")
 

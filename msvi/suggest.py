@@ -29,10 +29,12 @@ _CELLS = {1: 16, 2: 8, 3: 4}
 # Coarse cells to each side that the drift network of a cell sees. With more, that of a smooth chaotic field was seen to
 # leave the attractor in the end, and that of a field driven by noise to follow the noise of its training paths.
 _STENCIL = {1: 2, 2: 2, 3: 1}
+# Where the microscale is in cells the network is told of it in each cell, and may see one more.
+_CELLS_STENCIL = {1: 3, 2: 2, 3: 1}
 # The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
 _LINEAR = {1: 8, 2: 4, 3: 2}
 # Products beside the drift network where it is shared by cells.
-_QUADRATIC = 64
+_QUADRATIC = 128
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
 # Trajectories, frames of each and frames in all that are looked at.
@@ -118,9 +120,10 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     pooling = model.encoder_pooling or _pooling(dataset, coarsening, local)
     model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
     if model.stencil_radius < 0:
-        model = dataclasses.replace(model, stencil_radius=_STENCIL[len(dataset.grid)])
+        reach = _CELLS_STENCIL if local else _STENCIL
+        model = dataclasses.replace(model, stencil_radius=reach[len(dataset.grid)])
     if model.linear_radius < 0:
-        radius = model.stencil_radius if local else max(model.stencil_radius, _LINEAR[len(dataset.grid)])
+        radius = max(model.stencil_radius, _LINEAR[len(dataset.grid)])
         model = dataclasses.replace(model, linear_radius=radius)
     if model.quadratic_rank < 0:
         model = dataclasses.replace(model, quadratic_rank=_QUADRATIC if local else 0)
@@ -149,6 +152,8 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     if not forecast.steps_per_frame:
         steps = 1 if rough else -(-_STEPS_PER_NODE // motion.node_frames)
         forecast = dataclasses.replace(forecast, steps_per_frame=steps)
+    if forecast.dispersion == "auto":
+        forecast = dataclasses.replace(forecast, dispersion="validation" if local and not rough else "bound")
     return dataclasses.replace(config, model=model, inference=inference, train=train, forecast=forecast)
 
 
@@ -283,7 +288,7 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
         f"{m.quadratic_rank}",
         f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
         f"{m.encoder_pooling}",
-        f"{found.forecast.steps_per_frame} solver steps a frame",
+        f"{found.forecast.steps_per_frame} solver steps a frame, their dispersion by {found.forecast.dispersion}",
     ]
 
 
@@ -293,7 +298,7 @@ def _open(config: Config) -> bool:
     numbers += (config.forecast.steps_per_frame, i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
     return (
         0 in numbers
-        or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation)
+        or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation, config.forecast.dispersion)
         or min(m.stencil_radius, m.linear_radius, m.quadratic_rank, config.train.random_shift) < 0
     )
 

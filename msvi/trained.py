@@ -10,6 +10,7 @@ from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.model.multiscale import MultiscaleModel
 from msvi.suggest import resolve
+from msvi.training.calibration import scale
 from msvi.training.state import TrainState, template_state
 from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 from msvi.types import Params
@@ -58,13 +59,21 @@ def restore_run(
 ) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
     """The best state, its record, and the newest record, which is that of the whole training.
 
+    With `forecast.dispersion=validation` the averaged weights, those of forecasts, hold the dispersion so scaled.
+
     Raises:
-      InputError: as for `load_trained`.
+      InputError: as for `load_trained`, or the run was trained with another `forecast.dispersion`.
     """
     config = resolve(config, dataset)
     template = template_state(build_elbo(config, model), config.train)
     state, best = run.best.restore(template)
     check_same_data(best, dataset, config.data.path)
     check_same_scales(best, model.scales, run.path)
+    if config.forecast.dispersion == "validation":
+        if "dispersion_factor" not in best:
+            raise InputError(
+                f"{run.path} was trained with `forecast.dispersion=bound`, got validation; set it to bound."
+            )
+        state = scale(state, best["dispersion_factor"])
     newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
     return state, best, newest

@@ -165,6 +165,19 @@ def test_the_same_everywhere(grid):
     assert np.ptp(codes[0].log_var) > 0.01 and np.ptp(fields[0].log_var) > 0.01  # a generic case
 
 
+def test_products_are_quadratic():
+    """Beside a network and a linear map that are taken away, the rate of `a z` is `a²` times that of `z`."""
+    model, params = make_model(quadratic_rank=5)
+    weights = params["drift"]["params"]
+    assert sorted(weights) == ["Dense_0", "Dense_1", "Dense_2", "Dense_3", "MLP_0"]  # two maps, their sums, linear map
+    weights |= {name: jax.tree.map(jnp.zeros_like, weights[name]) for name in ("Dense_3", "MLP_0")}
+    z, t = draw(model.latent_dim), jnp.zeros(())
+    rates = [drift(model, params | {"drift": {"params": weights}}, t, a * z) for a in (1.0, -1.0, 3.0)]
+    assert np.abs(rates[0]).min() > 0
+    np.testing.assert_allclose(rates[1], rates[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(rates[2], 9 * rates[0], rtol=1e-4, atol=1e-5)
+
+
 def test_parameters_hold_on_any_domain():
     """As many on 1, 4 and 16 times the domain; and a field that repeats has the same latents, rates and means there as
     on the domain of one period."""

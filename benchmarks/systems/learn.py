@@ -20,7 +20,7 @@ _DEFAULT = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "custo
 
 
 def custom_config(
-    path: str, seed: int = 0, steps: int | None = None, noise_std: float = 0.0, layout: str | None = None
+    path: str, seed: int = 0, steps: int | None = None, noise_std: float = 0.0, variant: str | None = None
 ) -> Config:
     """`configs/custom.py` for a data file.
 
@@ -29,13 +29,12 @@ def custom_config(
       seed: of the training.
       steps: in place of the default.
       noise_std: of the observation, by which calibration against the truth is told; a file cannot say it.
-      layout: of the microscale, in place of the default.
+      variant: of the configuration, in place of the default.
     """
-    config = from_dict(runpy.run_path(_DEFAULT)["get_config"]().to_dict())
+    config = from_dict(runpy.run_path(_DEFAULT)["get_config"](variant or "default").to_dict())
     data = dataclasses.replace(config.data, path=path, noise_std=noise_std)
     optimization = config.train if steps is None else dataclasses.replace(config.train, steps=steps)
-    model = config.model if layout is None else dataclasses.replace(config.model, micro_layout=layout)
-    return dataclasses.replace(config, seed=seed, data=data, model=model, train=optimization)
+    return dataclasses.replace(config, seed=seed, data=data, train=optimization)
 
 
 def check_data(system: System, directory: str) -> dict[str, Check]:

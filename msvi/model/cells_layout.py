@@ -29,7 +29,8 @@ _AROUND = 1
 
 
 class CellEncoder(nn.Module):
-    """What the mesh does not carry, in a cell and those around it, to the mean of the cell's `eta`.
+    """What the mesh does not carry, in a cell and those around it, to the mean of the cell's `eta`: a linear map and a
+    network beside it, so that latents are linear in the field as far as that is enough.
 
     Args of the call:
       blocks: the points of each cell, `(*coarse_grid, value)`.
@@ -42,7 +43,8 @@ class CellEncoder(nn.Module):
     @nn.compact
     def __call__(self, blocks: Array) -> Array:
         seen = stencil(blocks, near(_AROUND, self.boundary), self.boundary)
-        return MLP(self.hidden, self.micro_dim)(jnp.concatenate(seen, axis=-1))
+        x = jnp.concatenate(seen, axis=-1)
+        return nonlinear(self.hidden, self.micro_dim, x) + nn.Dense(self.micro_dim, use_bias=False)(x)
 
 
 class CellDecoder(nn.Module):
@@ -64,7 +66,8 @@ class CellDecoder(nn.Module):
         ndim, size = len(self.boundary), self.size
         seen = by_latent(stencil(eta, near(_AROUND, self.boundary), self.boundary))
         width = (2 * _AROUND + 1) * size
-        patches = MLP(self.hidden, width**ndim * self.num_channels, out_scale=0.1)(seen)
+        out = width**ndim * self.num_channels
+        patches = nonlinear(self.hidden, out, seen) + linear(out, seen)
         patches = patches.reshape(*eta.shape[:-1], *(width,) * ndim, self.num_channels)
         weights = _spline(size, ndim).reshape(*(1,) * ndim, *(width,) * ndim, 1)
         blended = overlap_add(patches * weights, size, self.boundary)

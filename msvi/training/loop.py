@@ -24,6 +24,7 @@ from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib
 from msvi.suggest import describe, resolve
+from msvi.training.calibration import calibrate
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
 from msvi.training.signs import find_signs
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
@@ -73,13 +74,14 @@ def train(config: Config, workdir: str) -> TrainState:
             model = build_model(config, dataset)
             elbo = build_elbo(config, model)
             state = init_state(elbo, config.train, jax.random.key(config.seed))
-            best, train_seconds = float("inf"), 0.0
+            best, train_seconds, factor = float("inf"), 0.0, 1.0
             if is_first_process():  # the others get its state
                 if run.latest.latest_step() is not None:
                     state, record = run.latest.restore(state)
                     check_same_data(record, dataset, config.data.path)
                     check_same_scales(record, model.scales, run.path)
                     best, train_seconds = _score(run.best.restore(state)[1]), record["train_seconds"]
+                    factor = record.get("dispersion_factor", factor)
                 elif config.train.warm_start:
                     state = warm_start(state, config, dataset)
                 if int(state.step) >= config.train.steps:
@@ -92,7 +94,7 @@ def train(config: Config, workdir: str) -> TrainState:
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:
-            state = _optimize(config, run, dataset, model, elbo, state, best, train_seconds, mesh)
+            state = _optimize(config, run, dataset, model, elbo, state, best, train_seconds, factor, mesh)
         return on_one_device(state, mesh)
 
 
@@ -105,9 +107,11 @@ def _optimize(
     state: TrainState,
     best: float,
     seconds: float,
+    factor: float,
     mesh: Mesh | None,
 ) -> TrainState:
-    """The loop over chunks of steps; `best` and `seconds` are what the run has reached and spent so far."""
+    """The loop over chunks of steps; `best`, `seconds` and the dispersion's `factor` are what the run has reached so
+    far."""
     train_chunk = make_train_chunk(elbo, config.inference, config.train)
     validate = make_validation(model, dataset, config)
     start, step, began, first = int(state.step), int(state.step), time.monotonic(), is_first_process()
@@ -133,7 +137,10 @@ def _optimize(
                 step += count
                 validated = step % config.train.eval_every == 0 or step == config.train.steps
                 one = on_one_device(state, mesh)
-                if validated:
+                if validated and config.forecast.dispersion == "validation":
+                    found = calibrate(validate, _score, one, factor)
+                    entry, factor = entry | found, found["dispersion_factor"]
+                elif validated:
                     entry |= validate(one)
                 watch.ended(step)
                 if not first:
