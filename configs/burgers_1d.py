@@ -1,4 +1,4 @@
-"""1D Burgers: our best recipe; variants `:published` (the paper's), `:closure`, `:demo` and `:smoke`."""
+"""1D Burgers: our best recipe; variants `:cells`, `:published` (the paper's), `:closure`, `:demo`, `:smoke`."""
 
 import ml_collections
 

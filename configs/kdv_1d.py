@@ -1,4 +1,4 @@
-"""1D Korteweg–de Vries: our best recipe; variants `:published` (the paper's), `:closure`, `:demo` and `:smoke`."""
+"""1D Korteweg–de Vries: our recipe; variants `:cells`, `:published` (the paper's), `:closure`, `:demo`, `:smoke`."""
 
 import ml_collections
 

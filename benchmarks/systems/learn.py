@@ -18,9 +18,18 @@ from msvi.training.workdir import Workdir
 
 _DEFAULT = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "custom.py")
 
+# What a system changes in a variant. In two dimensions, and with power in waves as short as a cell, two numbers a cell
+# are not enough, and a step costs more.
+_OWN = {("vorticity_2d", "cells"): {"model": {"micro_dim": 8}, "train": {"batch_windows": 4, "steps": 12_000}}}
+
 
 def custom_config(
-    path: str, seed: int = 0, steps: int | None = None, noise_std: float = 0.0, variant: str | None = None
+    path: str,
+    seed: int = 0,
+    steps: int | None = None,
+    noise_std: float = 0.0,
+    variant: str = "default",
+    system: str = "",
 ) -> Config:
     """`configs/custom.py` for a data file.
 
@@ -29,9 +38,13 @@ def custom_config(
       seed: of the training.
       steps: in place of the default.
       noise_std: of the observation, by which calibration against the truth is told; a file cannot say it.
-      variant: of the configuration, in place of the default.
+      variant: of the configuration.
+      system: whose file it is, which may change something in the variant.
     """
-    config = from_dict(runpy.run_path(_DEFAULT)["get_config"](variant or "default").to_dict())
+    values = runpy.run_path(_DEFAULT)["get_config"](variant).to_dict()
+    for group, fields in _OWN.get((system, variant), {}).items():
+        values[group] |= fields
+    config = from_dict(values)
     data = dataclasses.replace(config.data, path=path, noise_std=noise_std)
     optimization = config.train if steps is None else dataclasses.replace(config.train, steps=steps)
     return dataclasses.replace(config, seed=seed, data=data, train=optimization)
@@ -65,7 +78,8 @@ def learn(
     """
     path = data_file(system, directory)
     noise = noise_of(path)
-    config = custom_config(path, seed, steps, noise[0] if len(noise) == 1 else 0.0, layout)
+    noise_std = noise[0] if len(noise) == 1 else 0.0
+    config = custom_config(path, seed, steps, noise_std, layout or "default", system.name)
     train(config, workdir)
     result = evaluated(config, workdir)
     trained = load_trained(workdir)
