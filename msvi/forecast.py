@@ -35,8 +35,8 @@ class ForecastConfig:
         over all of them.
       steps_per_frame: solver steps in the usual time between two frames that were learned from; a longer gap gets as
         many more; 0 leaves it to `msvi.suggest`.
-      dispersion: `"bound"`, the `Q` that the bound finds; or `"validation"`, times the factor by which validation
-        forecasts do best (see `msvi.training.calibration`). `"auto"` leaves it to `msvi.suggest`.
+      dispersion: `"bound"`, the `Q` that the bound finds; or `"validation"`, times the factor with which validation
+        forecasts spread as much as they err (see `msvi.training.calibration`). `"auto"` leaves it to `msvi.suggest`.
       solver: one of `SOLVERS`. The error of Euler–Maruyama makes an oscillation of frequency `w` grow at the rate
         `w² dt / 2`; the other evaluates the drift twice a step, and an oscillation lags by `(w dt)³ / 6` a step.
     """

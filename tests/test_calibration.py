@@ -30,20 +30,30 @@ def test_only_the_dispersion_of_forecasts_is_scaled():
     np.testing.assert_array_equal(state.params["model"]["log_q"], 1.0)
 
 
-@pytest.mark.parametrize("best", [2.0**-5, 1.0, 4.0])
-def test_factors_go_to_the_best(best):
-    """By one doubling or halving at each validation, and stay there."""
+@pytest.mark.parametrize(("own", "driven"), [(0.0, 4.0), (0.3, 4.0), (0.3, 0.4), (0.1, 400.0)])
+def test_spread_is_brought_to_the_error(own, driven):
+    """Squared spread that is a part of its own and one in proportion to the dispersion; the error is one."""
 
     def validate(state):
-        miss = float(state.average["model"]["log_q"][0]) - np.log(best)
-        return {"val_crps": 0.1 + miss**2}
+        factor = np.exp(float(state.average["model"]["log_q"][0]))
+        return {"val_crps": 0.1, "val_spread_skill": np.sqrt(own + driven * factor)}
 
-    factor = 1.0
-    for _ in range(6):
-        entry = calibrate(validate, lambda entry: entry["val_crps"], make_state(), factor)
-        assert abs(np.log2(entry["dispersion_factor"] / factor)) in (0, 1)
-        factor = entry["dispersion_factor"]
-    assert factor == best and entry["val_crps"] == pytest.approx(0.1)
+    entry = calibrate(validate, make_state())
+    assert entry["dispersion_factor"] == pytest.approx((1 - own) / driven, rel=0.3)
+    assert entry["val_spread_skill"] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("ratio", [None, 1.01])
+def test_the_dispersion_stays_where_nothing_tells(ratio):
+    """Forecasts that diverge, an ensemble of one, or a spread that is right: one validation, as without."""
+    calls = []
+
+    def validate(state):
+        calls.append(state)
+        return {"val_crps": None, "val_spread_skill": ratio}
+
+    assert calibrate(validate, make_state())["dispersion_factor"] == 1.0
+    assert len(calls) == 1
 
 
 def test_a_run_so_scaled(smoke_config, programs, tmp_path):
@@ -60,8 +70,9 @@ def test_a_run_so_scaled(smoke_config, programs, tmp_path):
         e["dispersion_factor"] for e in parts.read_history() if "val_crps" in e
     ]
     best = min(seen, key=lambda entry: entry["val_crps"])
-    before = [e["val_crps"] for e in plain.read_history() if "val_crps" in e]
-    assert all(e["val_crps"] <= b for e, b in zip(seen[:1], before[:1], strict=True))
+    before = [e["val_spread_skill"] for e in plain.read_history() if "val_crps" in e]
+    for entry, ratio in zip(seen, before, strict=True):
+        assert abs(np.log(entry["val_spread_skill"])) <= abs(np.log(ratio))
     trained = load_trained(whole.path)
     unscaled = whole.best.restore(state)[0].average["model"]
     np.testing.assert_allclose(

@@ -74,14 +74,13 @@ def train(config: Config, workdir: str) -> TrainState:
             model = build_model(config, dataset)
             elbo = build_elbo(config, model)
             state = init_state(elbo, config.train, jax.random.key(config.seed))
-            best, train_seconds, factor = float("inf"), 0.0, 1.0
+            best, train_seconds = float("inf"), 0.0
             if is_first_process():  # the others get its state
                 if run.latest.latest_step() is not None:
                     state, record = run.latest.restore(state)
                     check_same_data(record, dataset, config.data.path)
                     check_same_scales(record, model.scales, run.path)
                     best, train_seconds = _score(run.best.restore(state)[1]), record["train_seconds"]
-                    factor = record.get("dispersion_factor", factor)
                 elif config.train.warm_start:
                     state = warm_start(state, config, dataset)
                 if int(state.step) >= config.train.steps:
@@ -94,7 +93,7 @@ def train(config: Config, workdir: str) -> TrainState:
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:
-            state = _optimize(config, run, dataset, model, elbo, state, best, train_seconds, factor, mesh)
+            state = _optimize(config, run, dataset, model, elbo, state, best, train_seconds, mesh)
         return on_one_device(state, mesh)
 
 
@@ -107,11 +106,9 @@ def _optimize(
     state: TrainState,
     best: float,
     seconds: float,
-    factor: float,
     mesh: Mesh | None,
 ) -> TrainState:
-    """The loop over chunks of steps; `best`, `seconds` and the dispersion's `factor` are what the run has reached so
-    far."""
+    """The loop over chunks of steps; `best` and `seconds` are what the run has reached and spent so far."""
     train_chunk = make_train_chunk(elbo, config.inference, config.train)
     validate = make_validation(model, dataset, config)
     start, step, began, first = int(state.step), int(state.step), time.monotonic(), is_first_process()
@@ -137,11 +134,9 @@ def _optimize(
                 step += count
                 validated = step % config.train.eval_every == 0 or step == config.train.steps
                 one = on_one_device(state, mesh)
-                if validated and config.forecast.dispersion == "validation":
-                    found = calibrate(validate, _score, one, factor)
-                    entry, factor = entry | found, found["dispersion_factor"]
-                elif validated:
-                    entry |= validate(one)
+                if validated:
+                    scaled = config.forecast.dispersion == "validation"
+                    entry |= calibrate(validate, one) if scaled else validate(one)
                 watch.ended(step)
                 if not first:
                     continue
@@ -182,7 +177,8 @@ def _signs(config: Config, history: list[dict]) -> dict[str, str]:
 
 
 def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) -> Callable[[TrainState], dict]:
-    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction"}`: means over the validation forecasts.
+    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill"}`: means over the
+    validation forecasts, and the ratio of their spread to their error, 1 if each is what the other says.
 
     Validation trajectories that are longer than a few units of time, in the model's unit, are cut into several
     forecasts: later on a chaotic or noisy system has forgotten its start, and all that is left to score is chance. The
@@ -228,17 +224,22 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
             def frame(arguments):
                 z, key, u, mask = arguments
                 members = sample_field(inner, params, z, key)
-                crps = metrics.fair_crps(members, model.scales.standardise(u), mask)
-                return crps, model.scales.restore(members.mean(axis=0))
+                standardised, mean, where = model.scales.standardise(u), members.mean(axis=0), mask
+                crps = metrics.fair_crps(members, standardised, mask)
+                # Of a finite ensemble, whose mean errs a little more than that of all that may come.
+                spread = (members.var(axis=0, ddof=1) * (1 + 1 / len(members))).mean(where=where)
+                skill = ((mean - standardised) ** 2).mean(where=where)
+                return crps, model.scales.restore(mean), (spread, skill)
 
             keys = jax.random.split(noise_key, len(u))
-            crps, mean = jax.lax.map(frame, (z.swapaxes(0, 1), keys, u, mask))
+            crps, mean, squares = jax.lax.map(frame, (z.swapaxes(0, 1), keys, u, mask))
             observed = None if mask is None else mask.any(axis=tuple(range(1, mask.ndim)))
             reconstruction = reconstruct(model, params, u, mask)
             return (
                 jnp.mean(crps, where=observed),
                 metrics.nrmse(mean, u, mask),
                 metrics.nrmse(reconstruction, u, mask),
+                *(jnp.mean(square, where=observed) for square in squares),
             )
 
         return jax.lax.map(one, trajectories)
@@ -247,8 +248,9 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
         for path, leaf in jax.tree.leaves_with_path(state.params):
             if not jnp.isfinite(leaf).all():
                 _refuse(f"parameter {jax.tree_util.keystr(path)} is not finite", int(state.step))
-        found = (float(e.mean()) for e in errors(state.average["model"], trajectories))
-        names = ("val_crps", "val_nrmse", "val_reconstruction")
+        *found, spread, skill = (float(e.mean()) for e in errors(state.average["model"], trajectories))
+        found.append(float(np.sqrt(spread / skill)) if skill > 0 else np.nan)
+        names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill")
         return {name: e if np.isfinite(e) else None for name, e in zip(names, found, strict=True)}
 
     return validate
