@@ -23,10 +23,11 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
     )
-    smoke = {
+    own = {"cells": {"model.micro_dim": 4}}
+    own["smoke"] = {
         "data.equation.num_points": 100,
         "data.equation.max_dt": 4e-3,
         "model.coarsening": 10,
         "train.random_shift": 9,
     }
-    return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, {"smoke": smoke})))
+    return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, own)))

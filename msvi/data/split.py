@@ -59,14 +59,15 @@ def spread(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
-def cut_windows(split: Split, length: int) -> Split:
-    """Each trajectory cut into windows of `length` frames, one after the other, as trajectories of their own.
+def cut_windows(split: Split, length: int, every: int) -> Split:
+    """Windows of `length` frames of each trajectory, one beginning `every` frames after the other, as trajectories
+    of their own.
 
     What is left at the end of one is dropped; a trajectory that is shorter is one window. Parameters and forcing, whose
     times stay, are those of the trajectory.
     """
     length = min(length, split.t.shape[1])
-    starts = [(i, s) for i, n in enumerate(split.lengths) for s in range(0, max(n - length, 0) + 1, length)]
+    starts = [(i, s) for i, n in enumerate(split.lengths) for s in range(0, max(n - length, 0) + 1, every)]
 
     def cut(array):
         return None if array is None else np.stack([array[i, s : s + length] for i, s in starts])

@@ -192,7 +192,9 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
       InputError: (the function) parameters that are not finite; nothing of such a state is saved.
     """
     c, scales = config.forecast, model.scales
-    val = cut_windows(dataset.val, 1 + round(min(_HORIZON * scales.time_unit / scales.spacing, dataset.val.t.shape[1])))
+    length = 1 + round(min(_HORIZON * scales.time_unit / scales.spacing, dataset.val.t.shape[1]))
+    # Spread is told from error by large errors, which are rare: windows that overlap see more of them.
+    val = cut_windows(dataset.val, length, -(-length // 2) if c.dispersion == "validation" else length)
     masks = [val.observed(i) for i in range(len(val.u))]
     mask = None if masks[0] is None else jnp.asarray(np.stack(masks))
     steps = solver_steps(val.t, model.scales.spacing, c.steps_per_frame)
