@@ -10,8 +10,8 @@ import pytest
 from scipy import fft, stats
 from smoke import ROOT, command_module
 
-from benchmarks.systems import SYSTEMS
-from benchmarks.systems.base import Sizes, beats, data_file, judge, noise_of, ratio_to
+from benchmarks.systems import SYSTEMS, base
+from benchmarks.systems.base import Sizes, beats, beats_over_time, data_file, judge, noise_of, ratio_to
 from benchmarks.systems.domains import band_power, count_left, mode_power
 from benchmarks.systems.kuramoto_sivashinsky import KuramotoSivashinsky
 from benchmarks.systems.learn import beside, custom_config, format_checks
@@ -22,6 +22,7 @@ from benchmarks.systems.vorticity_2d import Vorticity2D, truncate
 from benchmarks.systems.wave import Wave
 from msvi.data.recorded import load_recorded
 from msvi.errors import InputError
+from msvi.evaluation import Evaluation
 from msvi.forecast import ForecastConfig
 from msvi.results import load_systems
 from msvi.scales import Scales
@@ -363,3 +364,54 @@ def test_tables(tmp_path):
     path.write_text(path.read_text()[:40])
     with pytest.raises(InputError, match=r"wave\.json must hold JSON"):
         load_systems(str(tmp_path))
+
+
+def test_the_variant_in_cells():
+    """`--layout=cells` takes the variant of that name, of which a system may change something."""
+    plain, own = (custom_config("a.npz", variant="cells", system=name) for name in ("wave", "vorticity_2d"))
+    assert plain == custom_config("a.npz", variant="cells")
+    assert (plain.model.micro_layout, plain.model.micro_dim, own.model.micro_dim) == ("cells", 2, 8)
+    assert own.train.batch_windows < plain.train.batch_windows
+    assert own.inference == plain.inference
+
+
+def test_every_lead_time_beside_the_baselines(monkeypatch):
+    """The largest ratio of errors over all lead times but the first, at which nothing is forecast."""
+    errors = {"persistence": [0.0, 2.0, 4.0], "mean": [1.0, 1.0, 1.0], "dmd": [1.0, 0.5, 2.0], "sindy": [1.0, 1.0, 2.0]}
+
+    def evaluate_baseline(name, config, directory):
+        return Evaluation({"lead_time": {"rel_l2": {"median": errors[name]}}}, [])
+
+    monkeypatch.setattr(base, "evaluate_baseline", evaluate_baseline)
+    result = {"lead_time": {"rel_l2": {"median": [0.1, 0.5, 1.5]}}}
+    checks = beats_over_time(TrainedModel(None, None, None, None), result)
+    assert [check["value"] for check in checks.values()] == [0.375, 1.5, 1.0, 0.75]
+    assert [check["met"] for check in checks.values()] == [True, False, True, True]
+
+
+@pytest.fixture(scope="module")
+def patches():
+    """The command as a module."""
+    names = ("points", "steps", "number", "frames", "folder", "output", "alone")
+    with command_module(ROOT / "benchmarks" / "patches.py", *names) as module:
+        yield module
+
+
+def test_waves_of_any_domain(patches):
+    """Of deviation one, with power at the same lengths on a domain and one four times as large, and moving."""
+    small, large = (patches.waves(np.random.default_rng(0), points, 3) for points in (64, 128))
+    for u in (small, large):
+        np.testing.assert_allclose(u.std(axis=(1, 2)), 1.0, rtol=0.05)
+        assert 0.01 < np.abs(u[1] - u[0]).mean() < 0.5
+    power = [np.abs(np.fft.rfft2(u[0]) / u[0].size) ** 2 for u in (small, large)]
+    waves = [np.hypot(np.fft.fftfreq(n, 1 / 8)[:, None], np.fft.rfftfreq(n, 1 / 8)[None]) for n in (64, 128)]
+    lengths = [np.sqrt((k**2 * p).sum() / p.sum()) for k, p in zip(waves, power, strict=True)]
+    np.testing.assert_allclose(*lengths, rtol=0.1)
+
+
+def test_patches_do_not_depend_on_the_domain(patches, tmp_path):
+    """The file can be read, and one that holds four times the domain has the same configuration."""
+    path = patches.write_file(str(tmp_path), 128)
+    assert load_recorded(path, (), 0, 0, 0, 0).grid == (128, 128)
+    assert patches.own_config(path).train.patch_cells > 0
+    assert patches.own_config(path).model.coarsening == 8
