@@ -32,7 +32,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         forecast=ForecastConfig(stride=5),
     )
     own = {
-        "cells": {"model.stencil_radius": 2, "model.linear_radius": 4},
+        "cells": {"model.stencil_radius": 2},
         # 500 epochs of 18 x 8 windows; a weight of 1 / (18 x 1001) on the residual of one, in our units.
         "published": {
             "model.macro_hidden": (128, 512, 128),

@@ -11,7 +11,7 @@ OWN = {
         "model.linear_radius": -1,
         "model.quadratic_rank": -1,
         "forecast.dispersion": "auto",
-        "train.steps": 36_000,
+        "train.steps": 33_000,
     },
     "published": {"inference.window": 128},
     "demo": {"train.steps": 3000},

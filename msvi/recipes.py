@@ -110,7 +110,7 @@ CELLS = {
     "model.micro_dim": 2,
     "model.micro_frame": "fixed",
     "model.stencil_radius": 3,
-    "model.linear_radius": 8,
+    "model.linear_radius": 4,
     "model.quadratic_rank": 128,
     "model.micro_hidden": (64, 64),
     "model.encoder_hidden": (64, 64),
