@@ -29,8 +29,8 @@ _CELLS = {1: 16, 2: 8, 3: 4}
 # Coarse cells to each side that the drift network of a cell sees. With more, that of a smooth chaotic field was seen to
 # leave the attractor in the end, and that of a field driven by noise to follow the noise of its training paths.
 _STENCIL = {1: 2, 2: 2, 3: 1}
-# Where the microscale is in cells the network is told of it in each cell, and may see one more. A linear map over all of
-# the mesh would be free for waves that do not fit on it: on a larger domain, which has such, they were seen to grow.
+# Where the microscale is in cells the network is told of it in each cell, and may see one more. A linear map over all
+# of the mesh would be free for waves that do not fit on it: on a larger domain, which has such, they were seen to grow.
 _CELLS_STENCIL, _CELLS_LINEAR = {1: 3, 2: 2, 3: 1}, {1: 4, 2: 4, 3: 2}
 # The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
 _LINEAR = {1: 8, 2: 4, 3: 2}
