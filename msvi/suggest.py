@@ -275,10 +275,13 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
     scales, motion = _find_motion(config, dataset)
     found = _resolve(config, dataset, scales, motion)
     m, i = found.model, found.inference
+    auto = dataclasses.replace(config, model=dataclasses.replace(config.model, micro_layout="auto"))
+    several = m.micro_layout == "global" and _resolve(auto, dataset, scales, motion).model.micro_layout == "cells"
     paths = "rough, driven by noise" if motion.rough else "smooth"
     return [
         f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells; microscale "
         f"layout {m.micro_layout}",
+        *(["axes are periodic and the field has several structures: configs/custom.py:cells suits them"] * several),
         f"time unit {m.time_unit:.4g}; frames are {motion.spacing:.4g} apart, correlated over "
         f"{motion.correlation_time:.4g}",
         f"posterior {i.posterior}: squared increments grow with lag to the power {motion.exponent:.2f}, paths are "

@@ -179,6 +179,9 @@ def test_layout_that_is_left_open():
     assert (found.model.micro_layout, found.model.micro_frame, found.model.coordinates) == ("cells", "fixed", "cells")
     assert found.inference.window == 32 and found.inference.rotation == "learned"
     assert "microscale layout cells" in describe(config, data(waves))[0]
+    assert "custom.py:cells" not in " ".join(describe(config, data(waves)))
+    assert (found.model.stencil_radius, found.model.linear_radius, found.model.quadratic_rank) == (3, 4, 128)
+    assert found.forecast.dispersion == "validation" and resolve(OPEN, data(waves)).forecast.dispersion == "bound"
     x = np.arange(POINTS) / POINTS
     bump = np.exp(-(((x - 0.5) / 0.08) ** 2))
     moving = np.stack([[np.roll(bump, k) for k in range(60)]] * 3)[..., None]
@@ -202,4 +205,6 @@ def test_description_says_what_was_found():
     """A line each for mesh, time, posterior, window, weight and shifts."""
     rough = " ".join(describe(OPEN, data(ornstein_uhlenbeck())))
     assert "posterior markov" in rough and "rough" in rough and "16 cells" in rough
-    assert "posterior smooth" in " ".join(describe(OPEN, data(travelling_waves())))
+    smooth = " ".join(describe(OPEN, data(travelling_waves())))
+    assert "posterior smooth" in smooth
+    assert ("custom.py:cells suits them" in smooth, "custom.py:cells" in rough) == (True, False)
