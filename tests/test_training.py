@@ -332,7 +332,8 @@ def test_validation(smoke_run, parts, smoke_model, programs):
     state = smoke_run.state
     validate = loop.make_validation(smoke_model, parts[0], smoke_run.config)
     record = Workdir(smoke_run.path).latest.restore(state)[1]
-    expected = {name: record[name] for name in ("val_crps", "val_nrmse", "val_reconstruction")}
+    names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill")
+    expected = {name: record[name] for name in names}
     assert validate(state) == expected
     assert validate(state._replace(params=jax.tree.map(jnp.zeros_like, state.params))) == expected
 
