@@ -44,4 +44,7 @@ def _values(value: float | list[float | None] | None) -> str:
 def _bar(bar: float | list[float | None] | None) -> str:
     if bar is None:
         return MISSING
-    return f"{bar[0]:.3g} to {bar[1]:.3g}" if isinstance(bar, list) else f"at most {bar:.3g}"
+    least, largest = bar if isinstance(bar, list) else (None, bar)
+    if largest is None:
+        return f"at least {least:.3g}"
+    return f"at most {largest:.3g}" if least is None else f"{least:.3g} to {largest:.3g}"

@@ -340,6 +340,7 @@ def test_change_over_range_of_seeds(invariance):
 def test_tables(tmp_path):
     """Checks with several values, without a bar and missed ones; a file that was cut off is refused."""
     checks = {"a": judge([1.0, 2.0], [0.5, 1.5]), "b": judge(0.25, None), "c": judge(0.5, 1.0)}
+    checks["d"] = judge(3.0, [2.5, None])
     scores = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
     others = {"dmd": {"crps_scaled": 0.25, "anomaly_nrmse": None}, "mean": {"left_out": "no"}}
     (tmp_path / "systems").mkdir()
@@ -353,6 +354,7 @@ def test_tables(tmp_path):
         ["wave", "a", "1 to 2", "0.5 to 1.5", "**no**"],
         ["wave", "b", "0.25", "—", "measured"],
         ["wave", "c", "0.5", "at most 1", "yes"],
+        ["wave", "d", "3", "at least 2.5", "yes"],
     ]
     assert [row[2:] for row in systems_scores_table(results).rows] == [
         ["—", "—", "0.25", "0.5", "0.125"],
