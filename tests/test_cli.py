@@ -55,7 +55,7 @@ BAD_COMMANDS = {
     "missing configuration, apart": ([TRAIN, "--config", "nowhere.py"], ["--config", "nowhere.py"]),
     "empty configuration": ([TRAIN, "--config="], ["--config"]),
     "folder for a configuration": ([TRAIN, "--config=FOLDER"], ["--config", "FOLDER"]),
-    "unknown variant": ([TRAIN, "--config=SMOKEY"], ["default, published, closure, demo, smoke, got 'smokey'"]),
+    "unknown variant": ([TRAIN, "--config=SMOKEY"], ["default, cells, published, closure, demo, smoke, got 'smokey'"]),
     "unknown variant of another case": ([TRAIN, "--config=KDV:smokey"], ["demo, smoke, got 'smokey'"]),
     "unstable step": ([TRAIN, "--config=KDV", "--config.data.equation.max_dt=1e-3"], ["max_dt", "1000 points"]),
     "workdir of another case": ([TRAIN, "--config=KDV:smoke", *RUN], ["RUN", "case: burgers_1d -> kdv_1d"]),
