@@ -113,7 +113,7 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     if rough and not given:
         coarsening = _carry_noise(dataset, scales, coarsening)
     snapshots = _snapshots(dataset.train, scales)
-    focus = float(np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05))
+    focus = _focus(dataset, snapshots)
     if model.micro_layout == "auto":
         layout = "cells" if _wants_cells(config, dataset, rough, focus) else "global"
         model = dataclasses.replace(model, micro_layout=layout)
@@ -275,8 +275,9 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
     scales, motion = _find_motion(config, dataset)
     found = _resolve(config, dataset, scales, motion)
     m, i = found.model, found.inference
-    auto = dataclasses.replace(config, model=dataclasses.replace(config.model, micro_layout="auto"))
-    several = m.micro_layout == "global" and _resolve(auto, dataset, scales, motion).model.micro_layout == "cells"
+    several = m.micro_layout == "global" and _wants_cells(
+        config, dataset, i.posterior == "markov", _focus(dataset, _snapshots(dataset.train, scales))
+    )
     paths = "rough, driven by noise" if motion.rough else "smooth"
     return [
         f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells; microscale "
@@ -407,6 +408,11 @@ def _beyond(power: np.ndarray, points: int, kind: str) -> np.ndarray:
     beyond = np.cumsum(power[::-1])[::-1] / max(power.sum(), 1e-30)
     waves = np.arange(points + 1) // (2 if kind == "periodic" else 1)
     return beyond[np.minimum(waves, len(beyond) - 1)]
+
+
+def _focus(dataset: Dataset, snapshots: np.ndarray) -> float:
+    """How far differences gather at one place, in nearly all frames."""
+    return float(np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05))
 
 
 def _wants_cells(config: Config, dataset: Dataset, rough: bool, focus: float) -> bool:

@@ -226,11 +226,11 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
             def frame(arguments):
                 z, key, u, mask = arguments
                 members = sample_field(inner, params, z, key)
-                standardised, mean, where = model.scales.standardise(u), members.mean(axis=0), mask
+                standardised, mean = model.scales.standardise(u), members.mean(axis=0)
                 crps = metrics.fair_crps(members, standardised, mask)
                 # Of a finite ensemble, whose mean errs a little more than that of all that may come.
-                spread = (members.var(axis=0, ddof=1) * (1 + 1 / len(members))).mean(where=where)
-                skill = ((mean - standardised) ** 2).mean(where=where)
+                spread = (members.var(axis=0, ddof=1) * (1 + 1 / len(members))).mean(where=mask)
+                skill = ((mean - standardised) ** 2).mean(where=mask)
                 return crps, model.scales.restore(mean), (spread, skill)
 
             keys = jax.random.split(noise_key, len(u))
