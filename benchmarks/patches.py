@@ -42,8 +42,9 @@ FOLDER = flags.DEFINE_string("folder", "runs/patches", "Of data files and runs; 
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
 ALONE = flags.DEFINE_boolean("alone", False, "Measure one domain in this process, and print it as JSON.")
 
-# Points per coarse cell and axis, and cells to count in a patch: with those around it, as many as the smallest domain.
-_COARSENING, _PATCH = 8, 6
+# Points per coarse cell and axis, and cells to count in a patch, which is smaller than the smallest domain also with
+# those around it that act on them.
+_COARSENING, _PATCH = 4, 8
 
 
 def main() -> None:

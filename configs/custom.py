@@ -6,14 +6,8 @@ from msvi.config import to_dict
 from msvi.recipes import CUSTOM, make_variant
 
 OWN = {
-    "cells": {
-        "model.stencil_radius": -1,
-        "model.linear_radius": -1,
-        "model.quadratic_rank": -1,
-        "forecast.dispersion": "auto",
-        "train.steps": 33_000,
-    },
-    "published": {"inference.window": 128},
+    "published": {"model.micro_layout": "global", "model.micro_dim": 5, "inference.window": 128},
+    "closure": {"model.micro_layout": "global"},
     "demo": {"train.steps": 3000},
 }
 
@@ -21,8 +15,9 @@ OWN = {
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """The configuration of `configs/custom.py` or `configs/custom.py:variant`.
 
-    Sizes, channels and boundary are the file's. Mesh, units of time and fields, windows, posterior and weights follow
-    from its training trajectories (`msvi.suggest`); `python -m msvi.data inspect FILE` shows them. Every field and its
-    meaning stand with the groups named in `msvi.config.Config`; here are only the differences.
+    Sizes, channels and boundary are the file's. Mesh, layout of the microscale, units of time and fields, windows,
+    posterior and weights follow from its training trajectories (`msvi.suggest`); `python -m msvi.data inspect FILE`
+    shows them. Every field and its meaning stand with the groups named in `msvi.config.Config`; here are only the
+    differences.
     """
     return ml_collections.ConfigDict(to_dict(make_variant(CUSTOM, variant, OWN)))

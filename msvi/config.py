@@ -80,8 +80,11 @@ class Config:
 
     @property
     def microscale(self) -> str:
-        """Layout and dimension of the microscale, `d3`, or with numbers in every coarse cell `cells_d3`."""
-        return f"{'cells_' if self.model.micro_layout == 'cells' else ''}d{self.model.micro_dim}"
+        """Layout and dimension of the microscale, `d3`, or with numbers in every coarse cell `cells_d3`; without the
+        dimension where that is left to the data."""
+        number = "" if self.model.micro_dim < 0 else f"d{self.model.micro_dim}"
+        parts = ["" if self.model.micro_layout == "global" else self.model.micro_layout, number]
+        return "_".join(filter(None, parts)) or "auto"
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from msvi.data.recorded import Recorded
 from msvi.errors import InputError
 from msvi.forecast import ForecastConfig
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.config import ModelConfig
+from msvi.model.config import LEFT_OPEN, ModelConfig
 from msvi.training.state import TrainConfig
 
 # For a data file: all that it can decide is left to it.
@@ -17,8 +17,13 @@ CUSTOM = Config(
     case="custom",
     data=DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0),
     model=ModelConfig(
+        micro_layout="auto",
+        micro_dim=-1,
         coarsening=0,
         encoder_pooling=0,
+        micro_hidden=LEFT_OPEN,
+        encoder_hidden=LEFT_OPEN,
+        decoder_hidden=LEFT_OPEN,
         micro_frame="auto",
         coordinates="auto",
         stencil_radius=-1,
@@ -34,7 +39,7 @@ CUSTOM = Config(
         rotation="auto",
         drift_weight=0.0,
     ),
-    train=TrainConfig(steps=10_000, random_shift=-1),
+    train=TrainConfig(steps=0, learning_rate=0.0, random_shift=-1),
     forecast=ForecastConfig(steps_per_frame=0, dispersion="auto"),
 )
 
@@ -136,9 +141,11 @@ def make_variant(recipe: Config, variant: str, own: dict[str, dict[str, Any]]) -
     if variant not in _VARIANTS:
         raise InputError(f"The variant must be {', '.join(_VARIANTS)}, got {variant!r}.")
     values = to_dict(recipe)
-    changes = _VARIANTS[variant] | own.get(variant, {})
-    if recipe.case == "custom":  # whose file says how much there is
-        changes = {name: value for name, value in changes.items() if not name.startswith("data.")}
+    changes = _VARIANTS[variant]
+    if recipe.case == "custom":  # whose file says how much there is, and what suits the layout
+        kept = "model.micro_layout" if variant == "cells" else ""
+        changes = {n: value for n, value in changes.items() if n.startswith(kept) and not n.startswith("data.")}
+    changes = changes | own.get(variant, {})
     for name, value in changes.items():
         *groups, field = name.split(".")
         functools.reduce(dict.__getitem__, groups, values)[field] = value

@@ -1,6 +1,7 @@
-"""What the training trajectories suggest: scales, mesh, windows, posterior and weights that a configuration leaves.
+"""What the training trajectories suggest: scales, layout, mesh, windows, posterior and weights that a configuration
+leaves.
 
-A field of the configuration is left open by 0, `"auto"` or, for `train.random_shift`, -1; with the posterior the
+A field of the configuration is left open by 0, `"auto"` or, where 0 has a meaning, -1; with the posterior the
 initial dispersion is left open too. Everything here is read off the training trajectories, before any training, and
 does not change when the data come in other units.
 """
@@ -16,11 +17,13 @@ from msvi.config import Config
 from msvi.data.split import Dataset, Split, spread
 from msvi.errors import InputError
 from msvi.inference.elbo import InferenceConfig
-from msvi.model.config import ModelConfig
+from msvi.model.cells_layout import to_blocks
+from msvi.model.config import LEFT_OPEN, ModelConfig
 from msvi.model.filter import MacroFilter
 from msvi.model.frame import concentration
 from msvi.model.networks import pool
 from msvi.scales import Scales
+from msvi.training.state import TrainConfig
 
 # Coarse cells per axis, at least.
 FEWEST_CELLS = 4
@@ -36,6 +39,15 @@ _CELLS_STENCIL, _CELLS_LINEAR = {1: 3, 2: 2, 3: 1}, {1: 4, 2: 4, 3: 2}
 _LINEAR = {1: 8, 2: 4, 3: 2}
 # Products beside the drift network where it is shared by cells.
 _QUADRATIC = 128
+# Hidden widths, learning rate and steps. Cells have many small networks, which bear a larger rate and need more steps;
+# in two and three dimensions they are the fewer the more a step costs.
+_HIDDEN, _RATE, _STEPS = (128, 128), 2e-3, 10_000
+_CELLS_HIDDEN, _CELLS_RATE, _CELLS_STEPS = (64, 64), 5e-3, {1: 33_000, 2: 12_000, 3: 12_000}
+# Microscale latents: of the domain; of each cell at most, and the share of the field's deviation that as many straight
+# directions in a cell may leave.
+_LATENTS, _MOST_LATENTS, _LEFT = 5, 8, 0.025
+# Values of a frame from which on dense networks of all of them are too large.
+_LARGE = 2**16
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
 # Trajectories, frames of each and frames in all that are looked at.
@@ -115,11 +127,17 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     snapshots = _snapshots(dataset.train, scales)
     focus = _focus(dataset, snapshots)
     if model.micro_layout == "auto":
-        layout = "cells" if _wants_cells(config, dataset, rough, focus) else "global"
+        layout = "global" if _against_cells(config, dataset, rough, focus) else "cells"
         model = dataclasses.replace(model, micro_layout=layout)
     local = model.micro_layout == "cells"
     pooling = model.encoder_pooling or _pooling(dataset, coarsening, local)
     model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
+    missed = None
+    if model.micro_dim < 0 or not inference.drift_weight:
+        missed = _missed(model, dataset, snapshots)
+    if model.micro_dim < 0:
+        model = dataclasses.replace(model, micro_dim=_latents_of_cell(missed) if local else _LATENTS)
+    model, train = _sizes(model, train, len(dataset.grid))
     if model.stencil_radius < 0:
         reach = _CELLS_STENCIL if local else _STENCIL
         model = dataclasses.replace(model, stencil_radius=reach[len(dataset.grid)])
@@ -131,7 +149,7 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
         model = dataclasses.replace(model, quadratic_rank=_QUADRATIC if local else 0)
     inference = _windows(inference, motion, rough, local, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
-        weight = 1.0 if rough else _weight(model, dataset, snapshots)
+        weight = 1.0 if rough else _weight(missed, model.micro_dim)
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
         latents = _num_values(dataset, coarsening) + model.micro_dim
@@ -274,15 +292,16 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
     """What `resolve` fills in and why, a line each."""
     scales, motion = _find_motion(config, dataset)
     found = _resolve(config, dataset, scales, motion)
-    m, i = found.model, found.inference
-    several = m.micro_layout == "global" and _wants_cells(
-        config, dataset, i.posterior == "markov", _focus(dataset, _snapshots(dataset.train, scales))
-    )
+    m, i, why = found.model, found.inference, ""
+    if config.model.micro_layout == "auto":
+        focus = _focus(dataset, _snapshots(dataset.train, scales))
+        why = _against_cells(config, dataset, i.posterior == "markov", focus) or "nothing speaks against cells"
+        why = f" ({why})"
     paths = "rough, driven by noise" if motion.rough else "smooth"
     return [
-        f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells; microscale "
-        f"layout {m.micro_layout}",
-        *(["axes are periodic and the field has several structures: configs/custom.py:cells suits them"] * several),
+        f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells",
+        f"microscale layout {m.micro_layout}{why}, {m.micro_dim} latents "
+        f"{'in each cell' if m.micro_layout == 'cells' else 'for the whole domain'}",
         f"time unit {m.time_unit:.4g}; frames are {motion.spacing:.4g} apart, correlated over "
         f"{motion.correlation_time:.4g}",
         f"posterior {i.posterior}: squared increments grow with lag to the power {motion.exponent:.2f}, paths are "
@@ -302,10 +321,12 @@ def _open(config: Config) -> bool:
     m, i = config.model, config.inference
     numbers = (m.coarsening, m.encoder_pooling, m.time_unit)
     numbers += (config.forecast.steps_per_frame, i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
+    numbers += (config.train.steps, config.train.learning_rate)
     return (
         0 in numbers
+        or LEFT_OPEN in (m.micro_hidden, m.encoder_hidden, m.decoder_hidden)
         or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation, config.forecast.dispersion)
-        or min(m.stencil_radius, m.linear_radius, m.quadratic_rank, config.train.random_shift) < 0
+        or min(m.micro_dim, m.stencil_radius, m.linear_radius, m.quadratic_rank, config.train.random_shift) < 0
     )
 
 
@@ -331,23 +352,51 @@ def _windows(inference: InferenceConfig, motion: Motion, rough: bool, local: boo
     )
 
 
-def _weight(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> float:
-    """Values of a frame over independent errors of the decoder, `(sum of eigenvalues)² / sum of squares` of their
-    covariance.
+def _sizes(model: ModelConfig, train: TrainConfig, ndim: int) -> tuple[ModelConfig, TrainConfig]:
+    """Widths, learning rate and steps that are left open, by the layout."""
+    local = model.micro_layout == "cells"
+    widths = _CELLS_HIDDEN if local else _HIDDEN
+    names = [n for n in ("micro_hidden", "encoder_hidden", "decoder_hidden") if getattr(model, n) == LEFT_OPEN]
+    model = dataclasses.replace(model, **dict.fromkeys(names, widths))
+    rate = train.learning_rate or (_CELLS_RATE if local else _RATE)
+    steps = train.steps or (_CELLS_STEPS[ndim] if local else _STEPS)
+    return model, dataclasses.replace(train, learning_rate=rate, steps=steps)
+
+
+def _missed(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> np.ndarray:
+    """What the mesh does not carry of `snapshots`, `(sample, value)`: of whole frames, or where the microscale is in
+    cells of one cell each."""
+    mesh = MacroFilter(dataset.grid, model.coarsening, model.n_sigma, dataset.boundary)
+    kernel = mesh.init_kernel()
+    carried = jax.lax.map(lambda u: mesh.lift(kernel, mesh.restrict(kernel, u)), snapshots, batch_size=16)
+    rest = (snapshots - np.asarray(carried)).astype(np.float64)
+    if model.micro_layout == "global":
+        return rest.reshape(len(rest), -1)
+    blocks = np.stack([np.asarray(to_blocks(u, model.coarsening)) for u in rest])
+    return blocks.reshape(-1, blocks.shape[-1])
+
+
+def _latents_of_cell(missed: np.ndarray) -> int:
+    """Principal directions of what the mesh misses in one cell that hold it but for `_LEFT` of the field's deviation,
+    at most `_MOST_LATENTS`."""
+    spectrum = np.linalg.eigvalsh(missed.T @ missed / len(missed))[::-1]
+    left = np.sqrt(np.maximum(spectrum.sum() - np.cumsum(spectrum), 0) / len(spectrum))
+    return min(1 + int((left > _LEFT).sum()), _MOST_LATENTS)
+
+
+def _weight(missed: np.ndarray, latents: int) -> float:
+    """Values of a frame, or of a cell, over independent errors of the decoder, `(sum of eigenvalues)² / sum of squares`
+    of their covariance.
 
     In place of the decoder's errors stands what neither the mesh nor the leading modes of the rest, one for each
     microscale latent, carry: where that is white noise the weight is 1 and the bound is taken as it is; where it is a
     few coherent shapes, its neighbouring points are no independent evidence. Source of tempering a likelihood so:
     Ribatet, Cooley & Davison, Statistica Sinica 22, 2012.
     """
-    mesh = MacroFilter(dataset.grid, model.coarsening, model.n_sigma, dataset.boundary)
-    kernel = mesh.init_kernel()
-    carried = jax.lax.map(lambda u: mesh.lift(kernel, mesh.restrict(kernel, u)), snapshots, batch_size=16)
-    rest = (snapshots - np.asarray(carried)).reshape(len(snapshots), -1).astype(np.float64)
-    values, count = rest.shape[1], len(rest)
+    count, values = missed.shape
     # Of many latents, leave directions from which to tell what is left.
-    latents = min(_num_micro(model, dataset), count // 2)
-    spectrum = np.linalg.eigvalsh(rest @ rest.T)[::-1][latents:]
+    latents = min(latents, count // 2)
+    spectrum = np.linalg.eigvalsh(missed @ missed.T if count < values else missed.T @ missed)[::-1][latents:]
     spectrum = np.maximum(spectrum, 0)
     if count <= latents + 1 or not spectrum.sum() > 0:
         return 1.0
@@ -375,12 +424,6 @@ def _carry_noise(dataset: Dataset, scales: Scales, coarsening: int) -> int:
 def _num_values(dataset: Dataset, coarsening: int) -> int:
     """Of the macroscale state."""
     return math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels
-
-
-def _num_micro(model: ModelConfig, dataset: Dataset) -> int:
-    """Microscale latents in all."""
-    cells = math.prod(n // model.coarsening for n in dataset.grid) if model.micro_layout == "cells" else 1
-    return cells * model.micro_dim
 
 
 def _short_waves(dataset: Dataset, scales: Scales) -> list[np.ndarray]:
@@ -415,13 +458,21 @@ def _focus(dataset: Dataset, snapshots: np.ndarray) -> float:
     return float(np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05))
 
 
-def _wants_cells(config: Config, dataset: Dataset, rough: bool, focus: float) -> bool:
-    """Whether several structures move over a periodic domain, or a setting asks for it."""
-    if config.model.conservative or config.train.patch_cells:
-        return True
-    if "modes" in config.model.coordinates or config.model.micro_frame == "moving":
-        return False
-    return all(kind == "periodic" for kind in dataset.boundary) and not rough and focus <= _ONE_STRUCTURE
+def _against_cells(config: Config, dataset: Dataset, rough: bool, focus: float) -> str:
+    """Why the microscale should be a few numbers for the whole domain; empty if it should be in cells, for several
+    structures move, on smooth paths, over a domain that is periodic or large, or for a setting asks for them."""
+    m = config.model
+    if m.conservative or config.train.patch_cells:
+        return ""
+    if m.coordinates == "modes" or m.micro_frame == "moving":
+        return f"model.coordinates is {m.coordinates}, model.micro_frame {m.micro_frame}"
+    if rough:
+        return "noise drives the paths"
+    if math.prod(dataset.grid) * dataset.num_channels > _LARGE:
+        return ""
+    if any(kind != "periodic" for kind in dataset.boundary):
+        return "the domain has edges and is not large"
+    return "one structure moves" if focus > _ONE_STRUCTURE else ""
 
 
 def _pooling(dataset: Dataset, coarsening: int, local: bool) -> int:

@@ -122,10 +122,12 @@ def test_defaults():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_closure(path):
-    """The baseline has no microscale latents and no random shifts; it is the recipe otherwise, mesh and data too."""
+    """The baseline has no microscale latents, in no layout but the paper's, and no random shifts; it is the recipe
+    otherwise, mesh and data too."""
     closure, default = read(path.stem, "closure"), read(path.stem)
     assert closure.model.micro_dim == 0 and closure.train.random_shift == 0
-    free = ("model.micro_dim", "train.random_shift", "inference.drift_weight")
+    assert closure.model.micro_layout == "global"
+    free = ("model.micro_dim", "model.micro_layout", "train.random_shift", "inference.drift_weight")
     assert differences(default, closure, ignore=free) == []
 
 
@@ -377,7 +379,7 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("data.equation.width_mean", [0.0, -1.0, float("nan")]),
         ("data.equation.width_std", [-1.0, float("nan")]),
         ("data.equation.amplitude_std", [-1.0, float("nan")]),
-        ("model.micro_dim", [-1]),
+        ("model.micro_dim", [-2]),
         ("model.coarsening", [0, -50]),
         ("model.n_sigma", [0]),
         ("model.stencil_radius", [-2]),
@@ -389,9 +391,9 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("model.cell_features", [-1]),
         ("model.drift_scale", [0.0, -1.0, float("nan"), float("inf")]),
         ("model.macro_hidden", [(0,), (16, -1)]),
-        ("model.micro_hidden", [(0,)]),
-        ("model.encoder_hidden", [(0,)]),
-        ("model.decoder_hidden", [(0,)]),
+        ("model.micro_hidden", [(0, 0), (16, -1)]),
+        ("model.encoder_hidden", [(-1,)]),
+        ("model.decoder_hidden", [(64, 0)]),
         ("inference.posterior", ["gaussian"]),
         ("inference.rotation", ["full"]),
         ("inference.window", [1, -2]),
@@ -403,8 +405,8 @@ def test_fields_that_do_not_fit_each_other(name, value, parts):
         ("inference.init_noise", [0.0]),
         ("inference.drift_weight", [-1.0, float("nan")]),
         ("inference.drift_warmup_steps", [-1]),
-        ("train.steps", [0]),
-        ("train.learning_rate", [0.0, -1e-3, float("nan"), float("inf")]),
+        ("train.steps", [-1]),
+        ("train.learning_rate", [-1e-3, float("nan"), float("inf")]),
         ("train.decay_rate", [0.0, -0.9]),
         ("train.decay_steps", [0]),
         ("train.batch_windows", [0]),

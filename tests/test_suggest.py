@@ -15,7 +15,7 @@ from msvi.recipes import CUSTOM
 from msvi.suggest import describe, field_scales, find_motion, resolve, suggest_coarsening
 
 FILE = DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0)
-OPEN = dataclasses.replace(CUSTOM, model=dataclasses.replace(CUSTOM.model, micro_dim=1))
+OPEN = dataclasses.replace(CUSTOM, model=dataclasses.replace(CUSTOM.model, micro_layout="global", micro_dim=1))
 DT, POINTS = 0.05, 32
 
 
@@ -178,8 +178,9 @@ def test_layout_that_is_left_open():
     found = resolve(config, data(waves))
     assert (found.model.micro_layout, found.model.micro_frame, found.model.coordinates) == ("cells", "fixed", "cells")
     assert found.inference.window == 32 and found.inference.rotation == "learned"
-    assert "microscale layout cells" in describe(config, data(waves))[0]
-    assert "custom.py:cells" not in " ".join(describe(config, data(waves)))
+    assert "microscale layout cells (nothing speaks against cells), 1 latents in each cell" in describe(
+        config, data(waves)
+    )
     assert (found.model.stencil_radius, found.model.linear_radius, found.model.quadratic_rank) == (3, 4, 128)
     assert found.forecast.dispersion == "validation" and resolve(OPEN, data(waves)).forecast.dispersion == "bound"
     x = np.arange(POINTS) / POINTS
@@ -188,10 +189,50 @@ def test_layout_that_is_left_open():
     one = Split(
         np.tile(DT * np.arange(60), (3, 1)), moving + 1e-3 * np.random.default_rng(0).standard_normal(moving.shape)
     )
-    for dataset in (data(waves, "edge"), data(ornstein_uhlenbeck()), data(one)):
+    against = {"has edges": data(waves, "edge"), "noise drives": data(ornstein_uhlenbeck()), "one structure": data(one)}
+    for why, dataset in against.items():
         assert resolve(config, dataset).model.micro_layout == "global"
+        assert why in describe(config, dataset)[1]
     asked = dataclasses.replace(config, model=dataclasses.replace(model, conservative=True))
     assert resolve(asked, data(one)).model.micro_layout == "cells"
+
+
+def test_large_domains_are_in_cells():
+    """Between edges too, where dense networks of all points would be too large; not where noise drives."""
+    x = np.linspace(0, 1, 2**9)
+    u = np.stack([np.sin(6 * np.pi * (x[:, None] + x - 0.02 * k)) for k in range(20)])
+    noise = 1e-3 * np.random.default_rng(0).standard_normal((2, *u.shape))
+    large = Split(np.tile(DT * np.arange(20), (2, 1)), (u + noise)[..., None].astype(np.float32))
+    config = dataclasses.replace(OPEN, model=dataclasses.replace(OPEN.model, micro_layout="auto"))
+    dataset = Dataset((x, x), ("edge", "edge"), large, large, large)
+    assert resolve(config, dataset).model.micro_layout == "cells"
+
+
+def test_sizes_that_are_left_open():
+    """By the layout; in cells as many latents as it takes to hold what the mesh misses, which here are `number` shapes
+    at random in every cell, seen with noise. What is given stays."""
+    rng = np.random.default_rng(0)
+    found = resolve(change_model(CUSTOM, micro_layout="global"), data(travelling_waves()))
+    assert (found.model.micro_dim, found.model.encoder_hidden, found.train.learning_rate) == (5, (128, 128), 2e-3)
+    assert found.train.steps == 10_000
+    for number in (2, 4):
+        # Shapes that the filter does not see: waves much shorter than a cell.
+        shapes = np.cos(2 * np.pi * np.outer(np.arange(3, 3 + number), (np.arange(16) + 0.5) / 16))
+        size = np.cumsum(np.cumsum(rng.standard_normal((4, 80, 16, number)), axis=1), axis=1)
+        u = (size @ shapes).reshape(4, 80, 256)
+        split = Split(
+            np.tile(DT * np.arange(80), (4, 1)), (u / u.std() + 1e-2 * rng.standard_normal(u.shape))[..., None]
+        )
+        found = resolve(change_model(CUSTOM, micro_layout="cells"), data(split))
+        assert (found.model.coarsening, found.model.micro_dim) == (16, number)
+        assert (found.model.micro_hidden, found.train.learning_rate, found.train.steps) == ((64, 64), 5e-3, 33_000)
+    given = change_model(CUSTOM, micro_layout="cells", micro_dim=7, decoder_hidden=())
+    found = resolve(given, data(split)).model
+    assert (found.micro_dim, found.decoder_hidden, found.encoder_hidden) == (7, (), (64, 64))
+
+
+def change_model(config, **fields):
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **fields))
 
 
 def test_grid_that_nothing_divides_is_refused():
@@ -205,6 +246,4 @@ def test_description_says_what_was_found():
     """A line each for mesh, time, posterior, window, weight and shifts."""
     rough = " ".join(describe(OPEN, data(ornstein_uhlenbeck())))
     assert "posterior markov" in rough and "rough" in rough and "16 cells" in rough
-    smooth = " ".join(describe(OPEN, data(travelling_waves())))
-    assert "posterior smooth" in smooth
-    assert ("custom.py:cells suits them" in smooth, "custom.py:cells" in rough) == (True, False)
+    assert "posterior smooth" in " ".join(describe(OPEN, data(travelling_waves())))

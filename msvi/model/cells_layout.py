@@ -77,13 +77,14 @@ class CellDecoder(nn.Module):
 class CellDrift(nn.Module):
     """Rates of both scales: one network shared by all cells.
 
-    `d z_c / dt = MLP(s_r) + C (A s_r * B s_r) + D s_R` with `z_c = (zeta_c, eta_c)` and `s_r = (z_{c-r}, ..., z_{c+r},
-    x_c)`; `x_c` is what acts on the cell from outside, where it lies and the clock, as far as there are such.
+    `d z_c / dt = MLP(s_r) + C (A s_R * B s_r) + D s_R` with `z_c = (zeta_c, eta_c)` and `s_r = (z_{c-r}, ..., z_{c+r},
+    x_c)`; `x_c` is what acts on the cell from outside, where it lies and the clock, as far as there are such. In the
+    products a gradient nearby can be carried by a flow that depends on cells far away, as that of vortices does.
 
     Attributes:
       hidden: hidden widths.
       radius: `r`, cells to each side along every axis.
-      linear_radius: `R`; 0 for no linear map.
+      linear_radius: `R`; 0 for no linear map, `R` in the products is then `r`.
       quadratic_rank: rows of `A` and `B`, whose products `*` go by element; 0 for none.
       boundary: per axis, `"periodic"` or `"edge"`.
       conservative: whether its macroscale part are fluxes `F` through the lower faces of the cell, one for
@@ -108,12 +109,13 @@ class CellDrift(nn.Module):
             parts = [*stencil(zeta, reach, self.boundary), beside, by_latent(stencil(eta, reach, self.boundary))]
             return jnp.concatenate(parts, axis=-1)
 
-        around = seen(near(self.radius, coarse_grid))
+        around = wide = seen(near(self.radius, coarse_grid))
         rate = nonlinear(self.hidden, out, around)
-        if self.quadratic_rank:
-            rate += quadratic(self.quadratic_rank, out, around)
         if self.linear_radius:
-            rate += linear(out, seen(near(self.linear_radius, coarse_grid)))
+            wide = seen(near(self.linear_radius, coarse_grid))
+            rate += linear(out, wide)
+        if self.quadratic_rank:
+            rate += quadratic(self.quadratic_rank, out, wide, around)
         macro, micro = rate[..., :num_macro], rate[..., num_macro:]
         if self.conservative:
             fluxes = jnp.split(macro, len(coarse_grid), axis=-1)

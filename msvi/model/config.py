@@ -9,6 +9,8 @@ from msvi.errors import InputError, require_at_least, require_positive
 LAYOUTS = ("global", "cells")
 FRAMES = ("fixed", "moving")
 COORDINATES = ("cells", "modes")
+# Hidden widths that are left to `msvi.suggest`.
+LEFT_OPEN = (0,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +18,8 @@ class ModelConfig:
     """Structure, sizes and initial values of the generative model and its encoder.
 
     Attributes:
-      micro_dim: microscale latents, of the domain or of each cell; 0 is the closure baseline, macroscale only.
+      micro_dim: microscale latents, of the domain or of each cell; 0 is the closure baseline, macroscale only, and -1
+        leaves it to `msvi.suggest`.
       micro_layout: `"global"`, where the microscale is `micro_dim` numbers for the whole domain, seen and given by
         dense networks; or `"cells"`, where it is as many in every coarse cell, and all networks are local and shared by
         the cells (see `msvi.model.global_layout` and `msvi.model.cells_layout`). `"auto"` leaves it to `msvi.suggest`.
@@ -34,7 +37,8 @@ class ModelConfig:
         `msvi.suggest`.
       quadratic_rank: products of two linear maps of what the drift network of `cells` sees, whose sums stand beside it;
         equations of fluids and waves have such terms. 0 for none, -1 leaves it to `msvi.suggest`.
-      encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder.
+      encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder. Theirs and `micro_hidden`
+        are left to `msvi.suggest` by one width of 0.
       encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
         leaves it to `msvi.suggest`.
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
@@ -92,7 +96,7 @@ class ModelConfig:
     init_micro_log_var: float = -4.0
 
     def __post_init__(self):
-        require_at_least(self, "model", micro_dim=0, coarsening=0, n_sigma=1, stencil_radius=-1, linear_radius=-1)
+        require_at_least(self, "model", micro_dim=-1, coarsening=0, n_sigma=1, stencil_radius=-1, linear_radius=-1)
         require_at_least(self, "model", quadratic_rank=-1)
         require_at_least(self, "model", position_harmonics=0, encoder_pooling=0, cell_features=0, time_unit=0)
         require_positive(self, "model", "drift_scale")
@@ -113,7 +117,8 @@ class ModelConfig:
             raise InputError("`model.cell_hidden` needs at least one width, got none; change it.")
         for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell", "dispersion"):
             widths = getattr(self, f"{part}_hidden")
-            if any(width < 1 for width in widths):
+            left_open = widths == LEFT_OPEN and part in ("micro", "encoder", "decoder")
+            if any(width < 1 for width in widths) and not left_open:
                 raise InputError(f"`model.{part}_hidden` needs widths of at least 1, got {widths}; change it.")
 
 

@@ -41,10 +41,10 @@ def linear(out: int, x: Array) -> Array:
     return nn.Dense(out, use_bias=False, kernel_init=nn.initializers.zeros)(x)
 
 
-def quadratic(rank: int, out: int, x: Array) -> Array:
-    """Sums of `rank` products of two linear maps, zero at first: what advection is in any coordinates. For the calls of
-    modules, which then hold it."""
-    product = nn.Dense(rank, use_bias=False)(x) * nn.Dense(rank, use_bias=False)(x)
+def quadratic(rank: int, out: int, x: Array, y: Array) -> Array:
+    """Sums of `rank` products of a linear map of `x` and one of `y`, zero at first: what advection is in any
+    coordinates. For the calls of modules, which then hold it."""
+    product = nn.Dense(rank, use_bias=False)(x) * nn.Dense(rank, use_bias=False)(y)
     return linear(out, product)
 
 

@@ -23,8 +23,8 @@ class TrainConfig:
     """Optimisation, monitoring and checkpoints.
 
     Attributes:
-      steps: optimiser steps in all; raising it later continues a finished run.
-      learning_rate: of Adam, at step 0.
+      steps: optimiser steps in all; raising it later continues a finished run. 0 leaves it to `msvi.suggest`.
+      learning_rate: of Adam, at step 0; 0 leaves it to `msvi.suggest`.
       decay_rate, decay_steps: the learning rate is multiplied by `decay_rate` every `decay_steps` steps.
       clip_norm: largest norm of the gradient, which is scaled down to it; 0 for none. Norms are 3 to 40 here, so that
         1 makes every window count alike: rare large gradients otherwise throw a run off for thousands of steps.
@@ -65,7 +65,8 @@ class TrainConfig:
             self,
             "train",
             clip_norm=0,
-            steps=1,
+            steps=0,
+            learning_rate=0,
             decay_steps=1,
             batch_windows=1,
             patch_cells=0,
@@ -74,7 +75,7 @@ class TrainConfig:
             log_every=1,
             eval_every=1,
         )
-        require_positive(self, "train", "learning_rate", "decay_rate")
+        require_positive(self, "train", "decay_rate")
         if self.average_decay >= 1:
             raise InputError(f"`train.average_decay` must be below 1, got {self.average_decay}; 0.999 is usual.")
 
