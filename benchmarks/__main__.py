@@ -8,14 +8,13 @@ Set `XLA_FLAGS=--xla_cpu_multi_thread_eigen=false` and pin the process to measur
 
 import dataclasses
 import os
-import statistics
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from absl import flags
 
+from benchmarks.timing import time_function, time_step
 from msvi import cli
 from msvi.build import build_elbo, build_model, build_trajectories
 from msvi.config import Config
@@ -29,7 +28,6 @@ from msvi.training.state import (
     cut_frames,
     init_state,
     make_optimizer,
-    make_train_chunk,
     sample_windows,
     window_times,
 )
@@ -70,10 +68,15 @@ def main() -> None:
         print(OUTPUT.value)
 
 
+def measure(function: Callable, *arguments) -> dict[str, float]:
+    """Seconds of a function, run as often as the flag says."""
+    return time_function(function, *arguments, repeats=REPEATS.value)
+
+
 def measure_matmul() -> dict[str, float]:
     """A 2048³ float32 matrix product, the yardstick."""
     a = jax.random.normal(jax.random.key(0), (2048, 2048))
-    return time_function(jax.jit(jnp.matmul), a, a)
+    return measure(jax.jit(jnp.matmul), a, a)
 
 
 def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]]:
@@ -84,8 +87,6 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     trajectories = build_trajectories(whole_model, dataset.train)
     state = init_state(elbo, config.train, jax.random.key(0))
     params, batch = state.params, config.train.batch_windows
-    steps = config.train.log_every
-    chunk = make_train_chunk(elbo, config.inference, config.train)
     length, grid = config.inference.window, model.grid
     windows = sample_windows(jax.random.key(1), trajectories.num_frames, [Origins(0)] * len(grid), length, batch)
     nodes = jnp.linspace(0, length - 1, config.inference.num_nodes).round().astype(int)
@@ -113,27 +114,18 @@ def measure_step(config: Config, dataset: Dataset) -> dict[str, dict[str, float]
     marginals = jax.vmap(elbo.posterior.marginals, (None, 0, 0, 0, None))
     grads = jax.tree.map(jnp.ones_like, params)
     parts = {
-        "cut frames": time_function(cut, trajectories, windows),
-        "encoder and gradient": time_function(both(lambda p, u: encode(p["model"], u).mean.sum()), params, frames),
-        "decoder and gradient": time_function(both(lambda p: sum(a.sum() for a in decode(p["model"], z))), params),
-        "drift and gradient": time_function(
-            both(lambda p: drift(p["model"], times[:, : zq.shape[1]], zq).sum()), params
-        ),
-        "posterior and gradient": time_function(
+        "cut frames": measure(cut, trajectories, windows),
+        "encoder and gradient": measure(both(lambda p, u: encode(p["model"], u).mean.sum()), params, frames),
+        "decoder and gradient": measure(both(lambda p: sum(a.sum() for a in decode(p["model"], z))), params),
+        "drift and gradient": measure(both(lambda p: drift(p["model"], times[:, : zq.shape[1]], zq).sum()), params),
+        "posterior and gradient": measure(
             both(lambda p: sum(a.sum() for a in marginals(p["posterior"], times[:, nodes], encoded, times, log_q))),
             params,
         ),
-        "bound and gradient": time_function(both(total), params, trajectories),
-        "Adam": time_function(jax.jit(lambda g, s, p: optimizer.update(g, s, p)), grads, state.opt_state, params),
+        "bound and gradient": measure(both(total), params, trajectories),
+        "Adam": measure(jax.jit(lambda g, s, p: optimizer.update(g, s, p)), grads, state.opt_state, params),
     }
-    holder = [state]
-
-    def run():
-        holder[0], objective = chunk(holder[0], trajectories, steps)
-        return objective
-
-    whole = time_function(run)
-    whole = {name: value / steps if name != "compile_s" else value for name, value in whole.items()}
+    whole = time_step(config, elbo, trajectories, config.train.log_every, REPEATS.value)
     return {"whole step in the loop": whole} | parts
 
 
@@ -149,20 +141,9 @@ def measure_forecast(config: Config, dataset: Dataset) -> dict[str, dict[str, fl
     z = solve(params, jax.random.key(0))
     label = f"{members} members, {len(t)} frames"
     return {
-        f"solve, {label}": time_function(solve, params, jax.random.key(0)),
-        f"decode and sample, {label}": time_function(decode, params, z, jax.random.key(0)),
+        f"solve, {label}": measure(solve, params, jax.random.key(0)),
+        f"decode and sample, {label}": measure(decode, params, z, jax.random.key(0)),
     }
-
-
-def time_function(function: Callable, *arguments) -> dict[str, float]:
-    """Seconds of the first call (compilation, mostly) and minimum, median and maximum of the later ones."""
-    seconds = []
-    for _ in range(REPEATS.value + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        seconds.append(time.perf_counter() - start)
-    first, rest = seconds[0], seconds[1:]
-    return {"min_s": min(rest), "median_s": statistics.median(rest), "max_s": max(rest), "compile_s": first}
 
 
 def format_result(result: dict) -> str:

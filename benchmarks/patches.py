@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks.systems.learn import custom_config
+from benchmarks.timing import time_step
 from msvi import cli
 from msvi.build import build_elbo, build_model, build_trajectories
 from msvi.config import Config
@@ -31,7 +31,7 @@ from msvi.evaluation import evaluate
 from msvi.provenance import peak_memory_gib, versions
 from msvi.suggest import resolve
 from msvi.training.loop import train
-from msvi.training.state import init_state, make_train_chunk
+from msvi.training.state import init_state
 from msvi.training.workdir import write_json
 
 POINTS = flags.DEFINE_multi_integer("points", [128, 256, 512], "Points along each axis, one domain for each.")
@@ -76,7 +76,7 @@ def measure(points: int, folder: str) -> dict:
     shutil.rmtree(folder, ignore_errors=True)
     path = write_file(folder, points)
     config = own_config(path)
-    step = time_step(config)
+    step = measure_step(config)
     began = time.monotonic()
     train(config, os.path.join(folder, "run"))
     trained = time.monotonic()
@@ -105,21 +105,16 @@ def own_config(path: str) -> Config:
     return dataclasses.replace(config, model=model, train=optimization, forecast=forecast)
 
 
-def time_step(config: Config) -> dict:
+def measure_step(config: Config) -> dict:
     """Parameters, and seconds per step inside the training loop."""
     dataset = load_dataset(config.case, config.data)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
     elbo = build_elbo(config, model)
-    chunk = make_train_chunk(elbo, config.inference, config.train)
-    trajectories = build_trajectories(model, dataset.train)
-    state, seconds = init_state(elbo, config.train, jax.random.key(0)), []
+    state = jax.eval_shape(lambda: init_state(elbo, config.train, jax.random.key(0)))
     parameters = sum(a.size for a in jax.tree.leaves(state.params))
-    for _ in range(6):
-        began = time.monotonic()
-        state, _ = jax.block_until_ready(chunk(state, trajectories, STEPS.value))
-        seconds.append((time.monotonic() - began) / STEPS.value)
-    return {"parameters": parameters, "step_s": statistics.median(seconds[1:]), "steps_s": seconds[1:]}
+    seconds = time_step(config, elbo, build_trajectories(model, dataset.train), STEPS.value, repeats=5)
+    return {"parameters": parameters, "step_s": seconds["median_s"], "step": seconds}
 
 
 def write_file(folder: str, points: int) -> str:

@@ -10,6 +10,8 @@ import pytest
 from absl.testing import flagsaver
 from smoke import ROOT, change, command_module
 
+from benchmarks import timing
+
 pytest_plugins = ["smoke"]
 
 PARTS = {
@@ -31,13 +33,12 @@ def benchmarks():
         yield module
 
 
-def test_timer(benchmarks, monkeypatch):
+def test_timer(monkeypatch):
     """One call apart from the others, then minimum, median and maximum of those, by a clock that counts its looks."""
     ticks = iter([0, 100, 100, 103, 103, 104, 104, 106])
-    monkeypatch.setattr(benchmarks.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
     calls = []
-    with flagsaver.flagsaver((benchmarks.REPEATS, 3)):
-        times = benchmarks.time_function(lambda *arguments: calls.append(arguments), 1, 2)
+    times = timing.time_function(lambda *arguments: calls.append(arguments), 1, 2, repeats=3)
     assert times == {"compile_s": 100, "min_s": 1, "median_s": 2, "max_s": 3}
     assert calls == [(1, 2)] * 4
 
@@ -55,11 +56,13 @@ def test_command(benchmarks, smoke_config, in_folder, programs, monkeypatch, cap
     times = {"compile_s": 9.0, "min_s": 0.25, "median_s": 0.5, "max_s": 1.0}
     traced = []
 
-    def trace(function, *arguments):
+    def trace(function, *arguments, repeats):
+        assert repeats == benchmarks.REPEATS.value
         traced.append(jax.eval_shape(function, *arguments))
         return times
 
-    monkeypatch.setattr(benchmarks, "time_function", trace)
+    for module in (benchmarks, timing):
+        monkeypatch.setattr(module, "time_function", trace)
     with flagsaver.flagsaver((benchmarks.OUTPUT, "out/benchmark.json")):
         benchmarks.main()
     printed = capsys.readouterr().out

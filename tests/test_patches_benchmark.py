@@ -24,7 +24,7 @@ def test_waves_of_any_domain(patches):
         np.testing.assert_allclose(u.std(axis=(1, 2)), 1.0, rtol=0.05)
         assert 0.01 < np.abs(u[1] - u[0]).mean() < 0.5
     power = [np.abs(np.fft.rfft2(u[0]) / u[0].size) ** 2 for u in (small, large)]
-    waves = [np.hypot(np.fft.fftfreq(n, 1 / 8)[:, None], np.fft.rfftfreq(n, 1 / 8)[None]) for n in (64, 128)]
+    waves = [np.hypot(np.fft.fftfreq(n, 1 / 4)[:, None], np.fft.rfftfreq(n, 1 / 4)[None]) for n in (64, 128)]
     lengths = [np.sqrt((k**2 * p).sum() / p.sum()) for k, p in zip(waves, power, strict=True)]
     np.testing.assert_allclose(*lengths, rtol=0.1)
 
@@ -34,4 +34,4 @@ def test_patches_do_not_depend_on_the_domain(patches, tmp_path):
     path = patches.write_file(str(tmp_path), 128)
     assert load_recorded(path, (), 0, 0, 0, 0).grid == (128, 128)
     assert patches.own_config(path).train.patch_cells > 0
-    assert patches.own_config(path).model.coarsening == 8
+    assert patches.own_config(path).model.coarsening == 4
