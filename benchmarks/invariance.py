@@ -73,7 +73,7 @@ def run_scores(name: str, seed: int, root: str, steps: int) -> dict[str, float]:
     path = os.path.join(root, f"{label}.npz")
     if not os.path.exists(path):
         write_variant(path, VARIANTS.get(name))
-    config, workdir = custom_config(path, seed, steps), os.path.join(root, f"{label}_s{seed}")
+    config, workdir = custom_config(path, seed, steps, layout="global"), os.path.join(root, f"{label}_s{seed}")
     train(config, workdir)
     result = evaluated(config, workdir)
     scores = {"crps_scaled": result["test"]["crps_scaled"]["median"]}

@@ -96,7 +96,7 @@ def measure(points: int, folder: str) -> dict:
 
 def own_config(path: str) -> Config:
     """`configs/custom.py` with the microscale in cells and patches, whose size does not depend on the file."""
-    config = custom_config(path, steps=STEPS.value, variant="cells")
+    config = custom_config(path, steps=STEPS.value, layout="cells")
     model = dataclasses.replace(config.model, coarsening=_COARSENING, n_sigma=1, micro_dim=2)
     forecast = dataclasses.replace(config.forecast, num_members=8, stride=4)
     optimization = dataclasses.replace(

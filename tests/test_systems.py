@@ -295,7 +295,7 @@ def test_default_configuration():
     """Only the file, the seed, the noise and the number of steps differ from `configs/custom.py`."""
     config, other = custom_config("a.npz"), custom_config("b.npz", 3, 10, 0.1)
     assert (other.seed, other.data.path, other.data.noise_std, other.train.steps) == (3, "b.npz", 0.1, 10)
-    assert config.train.steps > 1000 and config.model.coarsening == 0
+    assert (config.train.steps, config.model.coarsening, config.model.micro_layout) == (0, 0, "auto")
     back = dataclasses.replace(
         other, seed=0, data=config.data, train=dataclasses.replace(other.train, steps=config.train.steps)
     )
@@ -368,13 +368,22 @@ def test_tables(tmp_path):
         load_systems(str(tmp_path))
 
 
-def test_the_variant_in_cells():
-    """`--layout=cells` takes the variant of that name, of which a system may change something."""
-    plain, own = (custom_config("a.npz", variant="cells", system=name) for name in ("wave", "vorticity_2d"))
-    assert plain == custom_config("a.npz", variant="cells")
-    assert (plain.model.micro_layout, plain.model.micro_dim, own.model.micro_dim) == ("cells", 2, 8)
+def test_layouts():
+    """`--layout=cells` sets the layout, beside which a system may change something; the other one changes nothing."""
+    plain, own = (custom_config("a.npz", layout="cells", system=name) for name in ("wave", "vorticity_2d"))
+    assert plain == custom_config("a.npz", layout="cells")
+    assert plain.model == own.model and plain.model.micro_layout == "cells"
     assert own.train.batch_windows < plain.train.batch_windows
-    assert own.inference == plain.inference
+    others = [custom_config("a.npz", layout="global", system=name) for name in ("", "kuramoto_sivashinsky")]
+    assert others[0] == others[1] and others[0].model.micro_layout == "global"
+
+
+def test_chance_in_the_spread_of_perfect_ensembles():
+    """Over many short trajectories spread is error; over few long ones of chaotic paths it is not."""
+    sure = KuramotoSivashinsky(sizes=Sizes(1, 1, 256, 3), spin_up=50.0)
+    np.testing.assert_allclose(sure.perfect_spread(32, 1), 1.0, atol=0.05)
+    least, most = KuramotoSivashinsky(sizes=Sizes(1, 1, 4, 300), spin_up=50.0).perfect_spread(32, 4)
+    assert least < 0.75 < 1.33 < most
 
 
 def test_every_lead_time_beside_the_baselines(monkeypatch):

@@ -16,13 +16,14 @@ from absl import flags
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.learn import beside, check_data, format_checks, learn
 from msvi import cli
+from msvi.model.config import LAYOUTS
 from msvi.results import load_json
 from msvi.trained import load_trained
 from msvi.training.workdir import write_json
 
 SYSTEM = flags.DEFINE_enum("system", None, list(SYSTEMS), "Which system.", required=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/systems_<system>[_cells] if left out.")
-LAYOUT = flags.DEFINE_enum("layout", None, ["cells"], "Of the microscale, if not that of the default.")
+LAYOUT = flags.DEFINE_enum("layout", "global", LAYOUTS, "Of the microscale.")
 STEPS = flags.DEFINE_integer("steps", None, "train.steps, for a quick look.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the training.", lower_bound=0)
 RESULTS = flags.DEFINE_string("results", "results/systems", "Folder of the result file.")
@@ -37,15 +38,16 @@ def main() -> None:
     if CHECK_ONLY.value:
         print(format_checks(check_data(system, DATA.value)))
         return
-    name = system.name if LAYOUT.value is None else f"{system.name}_{LAYOUT.value}"
+    cells = LAYOUT.value == "cells"
+    name = f"{system.name}_cells" if cells else system.name
     path = os.path.join(RESULTS.value, f"{system.name}.json")
-    before = load_json(path) if LAYOUT.value else {}
+    before = load_json(path) if cells else {}
     workdir = WORKDIR.value or os.path.join("runs", f"systems_{name}")
     result = learn(system, DATA.value, workdir, SEED.value, STEPS.value, LAYOUT.value)
-    write_json(path, beside(before, LAYOUT.value, result) if LAYOUT.value else result)
+    write_json(path, beside(before, LAYOUT.value, result) if cells else result)
     print(format_checks(result["checks"]))
     print(path)
-    if FIGURE.value and LAYOUT.value and hasattr(system, "draw"):
+    if FIGURE.value and cells and hasattr(system, "draw"):
         os.makedirs(os.path.dirname(FIGURE.value) or ".", exist_ok=True)
         system.draw(load_trained(workdir)).savefig(FIGURE.value, dpi=120)
         print(FIGURE.value)

@@ -207,6 +207,12 @@ def ratio_to(result: dict[str, Any], baseline: str, score: str) -> float:
     return 0.0 if theirs is None else ours / theirs
 
 
+def of_baseline(name: str, trained: TrainedModel) -> dict[str, Any]:
+    """The result of a baseline on the model's data, of which nothing is kept on disk."""
+    with tempfile.TemporaryDirectory() as directory:
+        return evaluate_baseline(name, trained.config, directory).result
+
+
 def beats_over_time(trained: TrainedModel, result: dict[str, Any]) -> dict[str, Check]:
     """For each of the baselines for own data the largest ratio of the model's median error to its, over all lead times
     but the first, at which nothing is forecast.
@@ -217,9 +223,7 @@ def beats_over_time(trained: TrainedModel, result: dict[str, Any]) -> dict[str, 
     ours = np.array(result["lead_time"]["rel_l2"]["median"], float)
     checks = {}
     for name in OWN_BASELINES:
-        with tempfile.TemporaryDirectory() as directory:
-            found = evaluate_baseline(name, trained.config, directory).result
-        ratios = ours[1:] / np.array(found["lead_time"]["rel_l2"]["median"], float)[1:]
+        ratios = ours[1:] / np.array(of_baseline(name, trained)["lead_time"]["rel_l2"]["median"], float)[1:]
         checks[f"largest ratio of the error to that of {name}, every lead time"] = judge(float(ratios.max()), 1.0)
     return checks
 

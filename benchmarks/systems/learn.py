@@ -18,12 +18,11 @@ from msvi.training.workdir import Workdir
 
 _DEFAULT = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "custom.py")
 
-# What a system changes in a variant.
+# What a system changes where the microscale is in cells.
 _OWN = {
     # The mean over the domain is kept, and there is nothing in the data to tell what it does.
-    ("kuramoto_sivashinsky", "cells"): {"model": {"conservative": True}},
-    # In two dimensions, and with power in waves as short as a cell, two numbers a cell are not enough.
-    ("vorticity_2d", "cells"): {"model": {"micro_dim": 8}, "train": {"batch_windows": 4, "steps": 6000}},
+    "kuramoto_sivashinsky": {"model": {"conservative": True}},
+    "vorticity_2d": {"train": {"batch_windows": 4}},
 }
 
 
@@ -32,7 +31,7 @@ def custom_config(
     seed: int = 0,
     steps: int | None = None,
     noise_std: float = 0.0,
-    variant: str = "default",
+    layout: str = "auto",
     system: str = "",
 ) -> Config:
     """`configs/custom.py` for a data file.
@@ -42,11 +41,12 @@ def custom_config(
       seed: of the training.
       steps: in place of the default.
       noise_std: of the observation, by which calibration against the truth is told; a file cannot say it.
-      variant: of the configuration.
-      system: whose file it is, which may change something in the variant.
+      layout: of the microscale.
+      system: whose file it is, which may change something where the microscale is in cells.
     """
-    values = runpy.run_path(_DEFAULT)["get_config"](variant).to_dict()
-    for group, fields in _OWN.get((system, variant), {}).items():
+    values = runpy.run_path(_DEFAULT)["get_config"]().to_dict()
+    values["model"]["micro_layout"] = layout
+    for group, fields in _OWN.get(system, {}).items() if layout == "cells" else ():
         values[group] |= fields
     config = from_dict(values)
     data = dataclasses.replace(config.data, path=path, noise_std=noise_std)
@@ -65,7 +65,7 @@ def learn(
     workdir: str,
     seed: int = 0,
     steps: int | None = None,
-    layout: str | None = None,
+    layout: str = "global",
 ) -> dict[str, Any]:
     """Generates, trains, evaluates and checks; of these what is done already is not done again.
 
@@ -74,7 +74,7 @@ def learn(
       workdir: of the run.
       seed: of the training.
       steps: of the training, in place of the default.
-      layout: of the microscale, likewise; then there are no checks of the data.
+      layout: of the microscale; where it is in cells there are no checks of the data, which are the same.
 
     Returns:
       `system`, `config` with nothing left open, `versions`, `seconds` by part, `steps`, `test`, `baselines` and
@@ -83,11 +83,11 @@ def learn(
     path = data_file(system, directory)
     noise = noise_of(path)
     noise_std = noise[0] if len(noise) == 1 else 0.0
-    config = custom_config(path, seed, steps, noise_std, layout or "default", system.name)
+    config = custom_config(path, seed, steps, noise_std, layout, system.name)
     train(config, workdir)
     result = evaluated(config, workdir)
     trained = load_trained(workdir)
-    of_the_data = system.check_data(trained.dataset) if layout is None else {}
+    of_the_data = system.check_data(trained.dataset) if layout == "global" else {}
     return {
         "system": system.name,
         "config": result["config"],
