@@ -23,7 +23,14 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
     )
-    own = {"cells": {"model.micro_dim": 4, "model.conservative": True, "train.steps": 20_000}}
+    own = {
+        "cells": {
+            "model.micro_dim": 6,
+            "model.conservative": True,
+            "inference.drift_weight": 16.0,
+            "train.steps": 19_000,
+        }
+    }
     own["smoke"] = {
         "data.equation.num_points": 100,
         "data.equation.max_dt": 4e-3,
