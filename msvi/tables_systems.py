@@ -28,7 +28,7 @@ def systems_scores_table(results: list[dict[str, Any]]) -> Table:
             ours = [r["test"], r.get("cells", {}).get("test")]
             found = [MISSING if test is None else _values(test[score]["median"]) for test in ours]
             rows.append([r["system"], label, *others, *found])
-    columns = ["system", "score, median", *(BASELINE_LABELS[name] for name in names), "default model", "in cells"]
+    columns = ["system", "score, median", *(BASELINE_LABELS[name] for name in names), "global", "in cells"]
     return Table(columns, rows)
 
 
