@@ -34,15 +34,16 @@ _CELLS = {1: 16, 2: 8, 3: 4}
 _STENCIL = {1: 2, 2: 2, 3: 1}
 # Where the microscale is in cells the network is told of it in each cell, and may see one more. A linear map over all
 # of the mesh would be free for waves that do not fit on it: on a larger domain, which has such, they were seen to grow.
-_CELLS_STENCIL, _CELLS_LINEAR = {1: 3, 2: 2, 3: 1}, {1: 4, 2: 4, 3: 2}
+_CELLS_STENCIL, _CELLS_LINEAR = {1: 3, 2: 2, 3: 1}, {1: 4, 2: 2, 3: 1}
 # The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
 _LINEAR = {1: 8, 2: 4, 3: 2}
 # Products beside the drift network where it is shared by cells.
 _QUADRATIC = 128
-# Hidden widths, learning rate and steps. Cells have many small networks, which bear a larger rate and need more steps;
-# in two and three dimensions they are the fewer the more a step costs.
+# Hidden widths, learning rate and steps. Cells have many small networks, which bear a larger rate, that has to fall
+# for long, and need more steps; in two and three dimensions a step costs too much for that.
 _HIDDEN, _RATE, _STEPS = (128, 128), 2e-3, 10_000
-_CELLS_HIDDEN, _CELLS_RATE, _CELLS_STEPS = (64, 64), 5e-3, {1: 33_000, 2: 12_000, 3: 12_000}
+_CELLS_HIDDEN = (64, 64)
+_CELLS_RATE, _CELLS_STEPS = {1: 5e-3, 2: 2e-3, 3: 2e-3}, {1: 33_000, 2: 12_000, 3: 12_000}
 # Microscale latents: of the domain; of each cell at most, and the share of the field's deviation that as many straight
 # directions in a cell may leave.
 _LATENTS, _MOST_LATENTS, _LEFT = 5, 8, 0.025
@@ -358,7 +359,7 @@ def _sizes(model: ModelConfig, train: TrainConfig, ndim: int) -> tuple[ModelConf
     widths = _CELLS_HIDDEN if local else _HIDDEN
     names = [n for n in ("micro_hidden", "encoder_hidden", "decoder_hidden") if getattr(model, n) == LEFT_OPEN]
     model = dataclasses.replace(model, **dict.fromkeys(names, widths))
-    rate = train.learning_rate or (_CELLS_RATE if local else _RATE)
+    rate = train.learning_rate or (_CELLS_RATE[ndim] if local else _RATE)
     steps = train.steps or (_CELLS_STEPS[ndim] if local else _STEPS)
     return model, dataclasses.replace(train, learning_rate=rate, steps=steps)
 
