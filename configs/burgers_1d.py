@@ -20,7 +20,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
     )
-    own = {"cells": {"train.steps": 20_000, "model.conservative": True}}
+    own = {"cells": {"train.steps": 18_000, "model.conservative": True}}
     own["smoke"] = {
         "data.equation.num_points": 100,
         "data.equation.viscosity": 5e-3,

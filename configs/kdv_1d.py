@@ -28,7 +28,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             "model.micro_dim": 6,
             "model.conservative": True,
             "inference.drift_weight": 16.0,
-            "train.steps": 19_000,
+            "train.steps": 16_000,
         }
     }
     own["smoke"] = {
