@@ -2,7 +2,7 @@
 
 python evaluate.py --workdir=runs/burgers_1d
 python evaluate.py --workdir=runs/burgers_1d --members=256 --steps_per_frame=4
-python evaluate.py --workdir=runs/custom_my_d5_s0 --data=/where/it/is/now/my.npz
+python evaluate.py --workdir=runs/custom_my_auto_s0 --data=/where/it/is/now/my.npz
 python evaluate.py --workdir=runs/burgers_1d_d5_s0 --workdir=runs/burgers_1d_d5_s1
 python evaluate.py --config=configs/burgers_1d.py --baseline=dmd
 """

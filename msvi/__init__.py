@@ -1,6 +1,25 @@
 """Stochastic multiscale models of physical systems, learned from trajectories without solving an SDE in training.
 
+    model = msvi.fit(u, t, boundary="periodic", workdir="runs/wave")
+    forecast = model.forecast(u0, t, members=64)
+    model = msvi.load("runs/wave")
+
 Imports flow one way: `types`, `errors` -> `data` | `model` -> `inference` -> `training.state`; `model` ->
-`forecast`; all of them -> `config` -> `build` -> `training.loop` -> `evaluation` -> `cli`. Nothing is re-exported
-here, so that importing the inference never imports a differential-equation solver.
+`forecast`; all of them -> `config` -> `build` -> `training.loop` -> `evaluation` -> `library`, `cli`. The names above
+are looked up when they are asked for, so that importing the inference never imports a differential-equation solver.
 """
+
+import importlib
+from typing import Any
+
+__all__ = ["InputError", "Model", "fit", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'msvi' has no attribute {name!r}")
+    return getattr(importlib.import_module("msvi.errors" if name == "InputError" else "msvi.library"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -55,19 +55,23 @@ def open_run(workdir: str) -> tuple[Workdir, Config]:
 
 
 def restore_run(
-    run: Workdir, config: Config, dataset: Dataset, model: MultiscaleModel
+    run: Workdir, config: Config, dataset: Dataset | None, model: MultiscaleModel
 ) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
     """The best state, its record, and the newest record, which is that of the whole training.
 
     With `forecast.dispersion=validation` the averaged weights, those of forecasts, hold the dispersion so scaled.
 
+    Args:
+      dataset: which has to be the one that was trained on; None if it is not at hand, and nothing left open.
+
     Raises:
       InputError: as for `load_trained`, or the run was trained with another `forecast.dispersion`.
     """
-    config = resolve(config, dataset)
+    config = config if dataset is None else resolve(config, dataset)
     template = template_state(build_elbo(config, model), config.train)
     state, best = run.best.restore(template)
-    check_same_data(best, dataset, config.data.path)
+    if dataset is not None:
+        check_same_data(best, dataset, config.data.path)
     check_same_scales(best, model.scales, run.path)
     if config.forecast.dispersion == "validation":
         if "dispersion_factor" not in best:

@@ -35,11 +35,11 @@ import numpy as np
 import xarray as xr
 
 from msvi.data.arrays import StoredArray, stored
+from msvi.data.gridded import find_fields, read_fields
+from msvi.data.labels import AXES, Labels, labels_of
 from msvi.data.split import SPLITS
 from msvi.data.times import elapsed, since_zero
 from msvi.errors import InputError
-
-AXES = ("x", "y", "z")
 
 
 class Layout(NamedTuple):
@@ -54,6 +54,7 @@ class Layout(NamedTuple):
       forcing_t: times of `forcing`, `(trajectory, forcing_time)`; None if they are `t`.
       problems: what was seen to be wrong while the file was taken apart, as `msvi.data.problems` puts it.
       unused: what else there is in the file.
+      labels: what the file calls its axes, channels and times.
     """
 
     u: StoredArray
@@ -69,6 +70,7 @@ class Layout(NamedTuple):
     coarsening: Any = None
     problems: tuple[tuple[str, str], ...] = ()
     unused: tuple[str, ...] = ()
+    labels: Labels = Labels()
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -105,43 +107,50 @@ class Layout(NamedTuple):
 
 
 def from_variables(dataset: xr.Dataset, path: str) -> Layout:
-    """The layout of a file with the names above.
+    """The layout of a file with the names above, or of one whose axes tell what is what (`msvi.data.gridded`).
 
     Raises:
-      InputError: there is no `u`, or it has too few axes or too many.
+      InputError: there are no fields, or they have too few axes or too many.
     """
     variables = dataset.variables
-    if "u" not in variables:
-        raise InputError(
-            f"The data file {path} must hold the field `u` and its times `t`, found "
-            f"{', '.join(map(str, variables)) or 'nothing'}; name its arrays as msvi/data/layout.py says."
-        )
-    check_axes(variables["u"].shape, path)
-    names = AXES[: variables["u"].ndim - 3]
-
-    def array(name: str) -> StoredArray | None:
-        return stored(variables[name], path) if name in variables else None
 
     def values(name: str) -> np.ndarray | None:
         return np.asarray(variables[name].values) if name in variables else None
 
+    def array(name: str) -> StoredArray | None:
+        return stored(variables[name], path) if name in variables else None
+
     def fact(name: str) -> Any:
         return values(name) if name in variables else dataset.attrs.get(name)
 
+    if not {"u", "t"} <= set(variables) and find_fields(dataset):
+        found = read_fields(dataset, path)
+        used, problems = (*find_fields(dataset), *map(str, dataset.sizes)), []
+    elif "u" in variables:
+        check_axes(variables["u"].shape, path)
+        names = AXES[: variables["u"].ndim - 3]
+        coordinates = tuple(values(name) for name in names)
+        labels = labels_of(variables, (), (), "t")
+        found = {"u": array("u"), "t": values("t"), "coordinates": coordinates, "labels": labels}
+        used, problems = names, _misplaced_axes(variables, names)
+    else:
+        raise InputError(
+            f"The data file {path} must hold the field `u` and its times `t`, or fields with an axis `time`, found "
+            f"{', '.join(map(str, variables)) or 'nothing'}; name its arrays as msvi/data/layout.py says."
+        )
+    check_axes(found["u"].shape, path)
     boundary = fact("boundary")
     return Layout(
-        u=array("u"),
-        t=values("t"),
+        **found,
         boundary=None if boundary is None else tuple(",".join(texts(boundary)).replace(" ", "").split(",")),
-        coordinates=tuple(values(name) for name in names),
         mask=array("mask"),
         u_true=array("u_true"),
         mu=values("mu"),
         forcing=array("forcing"),
         split=values("split"),
         coarsening=fact("coarsening"),
-        problems=tuple(_misplaced_axes(variables, names)),
-        unused=tuple(str(name) for name in variables if name not in (*Layout._fields, *names)),
+        problems=tuple(problems),
+        unused=tuple(str(name) for name in variables if name not in (*Layout._fields, *used)),
     )
 
 

@@ -140,7 +140,10 @@ def assemble(layout: Layout, found: Reading) -> Dataset:
     """The data set of what was read without problems."""
     splits = [found.splits[name] for name in SPLITS]
     coarsening = None if layout.coarsening is None else int(layout.coarsening)
-    return Dataset(coordinates(layout), layout.boundary, *splits, coarsening=coarsening, digest=_digest(splits[0]))
+    digest = _digest(splits[0])
+    return Dataset(
+        coordinates(layout), layout.boundary, *splits, coarsening=coarsening, digest=digest, labels=layout.labels
+    )
 
 
 def missing_text(found: Reading) -> str:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msvi.data.labels import Labels
 from msvi.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -100,6 +101,7 @@ class Dataset(NamedTuple):
       solid: true where there is no fluid, `(*grid)`; None if there is fluid everywhere.
       coarsening: full points per coarse cell and axis that the data ask for; None if they leave it open.
       digest: of what is learned from, where it was read from a file that may change; else empty.
+      labels: what the file calls its axes, channels and times.
     """
 
     coordinates: tuple[np.ndarray, ...]
@@ -111,6 +113,7 @@ class Dataset(NamedTuple):
     solid: np.ndarray | None = None
     coarsening: int | None = None
     digest: str = ""
+    labels: Labels = Labels()
 
     @property
     def grid(self) -> tuple[int, ...]:

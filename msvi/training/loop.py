@@ -22,6 +22,7 @@ from msvi.errors import InputError
 from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
+from msvi.portable import describe_model
 from msvi.provenance import peak_memory_gib
 from msvi.suggest import describe, resolve
 from msvi.training.calibration import calibrate
@@ -30,7 +31,7 @@ from msvi.training.signs import find_signs
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
 from msvi.training.warm_start import warm_start
 from msvi.training.watchdog import watching
-from msvi.training.workdir import Workdir, check_same_data, check_same_scales
+from msvi.training.workdir import Workdir, check_same_data, check_same_scales, write_json
 
 # Units of time, of the model's, over which a validation forecast goes.
 _HORIZON = 3
@@ -88,6 +89,7 @@ def train(config: Config, workdir: str) -> TrainState:
                 else:
                     held.enter_context(run.lock())
                     run.start(given, int(state.step))
+                    write_json(run.model, describe_model(config, dataset, model))
                     if config != given:
                         print("\n  ".join(["from the training trajectories:", *describe(config, dataset)]))
         if mesh is not None:

@@ -25,8 +25,8 @@ from msvi.training.lock import hold_lock
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
 _FREE = ("train.steps", "train.data_parallel", "data.cache_dir")
 
-# What a run that was killed at its very beginning leaves.
-_LEFTOVERS = {"lock", "config.json.tmp"}
+# What a run that was killed at its very beginning leaves, and what it is given.
+_LEFTOVERS = {"lock", "config.json.tmp", "data.nc", "data.nc.tmp"}
 
 
 class Workdir(NamedTuple):
@@ -38,6 +38,16 @@ class Workdir(NamedTuple):
     def config(self) -> str:
         """The configuration as it was given, JSON."""
         return os.path.join(self.path, "config.json")
+
+    @property
+    def data(self) -> str:
+        """What is learned from, where it was given as arrays, NetCDF."""
+        return os.path.join(self.path, "data.nc")
+
+    @property
+    def model(self) -> str:
+        """All that the model needs beside its weights, JSON; see `msvi.portable`."""
+        return os.path.join(self.path, "model.json")
 
     @property
     def history(self) -> str:

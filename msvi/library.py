@@ -1,0 +1,408 @@
+"""The library in three lines: learn from arrays, forecast, and load again.
+
+    model = msvi.fit(u, t, boundary="periodic", workdir="runs/wave")
+    forecast = model.forecast(u0, t, members=64)
+    model = msvi.load("runs/wave")
+
+Fields come and go in the units of the data, forecasts as `xarray.Dataset` under the names that the data have.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from msvi.config import Config, from_dict, to_dict
+from msvi.data.given import from_arrays, from_xarray, kinds_of
+from msvi.data.labels import Labels
+from msvi.data.recorded import describe
+from msvi.data.times import elapsed
+from msvi.errors import InputError
+from msvi.evaluation import evaluate
+from msvi.forecast import forecast_latents, solver_steps
+from msvi.model.condition import Conditions
+from msvi.model.multiscale import MultiscaleModel
+from msvi.model.networks import pool
+from msvi.portable import read_description
+from msvi.recipes import CUSTOM
+from msvi.trained import open_run, restore_run
+from msvi.training.checkpoint import explain_full_disk
+from msvi.training.loop import train
+from msvi.training.workdir import Workdir
+from msvi.types import Array, Gaussian, Params
+
+# Of the configuration.
+_GROUPS = ("model", "inference", "train", "forecast", "data")
+
+
+def fit(
+    u: np.ndarray | xr.Dataset | xr.DataArray | str,
+    t: np.ndarray | None = None,
+    *,
+    workdir: str,
+    boundary: str | Sequence[str] = (),
+    coordinates: Sequence[np.ndarray] = (),
+    mask: np.ndarray | None = None,
+    mu: np.ndarray | None = None,
+    forcing: np.ndarray | None = None,
+    split: Sequence[str] | None = None,
+    **fields: Any,
+) -> "Model":
+    """Learns a model as `train.py --config=configs/custom.py` does; a call that was interrupted goes on.
+
+    Args:
+      u: observed fields, `(trajectory, time, *grid, channel)`, of one channel without the last axis if `boundary` names
+        as many axes as there then are; an `xarray.Dataset` or `DataArray` (see `msvi.data.gridded`); or the path of a
+        data file.
+      t: times of the frames, `(time,)` or `(trajectory, time)`, numbers or dates; with xarray or a path they are there.
+      workdir: folder of the run, which is created.
+      boundary: `"periodic"` or `"edge"`, for all axes of space or one for each; may be left out if the data say it.
+      coordinates: points of each axis, `(points,)`.
+      mask, mu, forcing, split: as in `msvi.data.layout`, of arrays.
+      fields: of the configuration, by their names (`micro_dim=3`, `steps=5000`; `data_seed` and `seed` are two things).
+
+    Raises:
+      InputError: data that cannot be used, an unknown field, or a folder that holds something else or another run.
+    """
+    arrays = {"t": t, "mask": mask, "mu": mu, "forcing": forcing, "split": split, "coordinates": coordinates or None}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    if isinstance(u, str):
+        if arrays:
+            raise InputError(f"With the path of a data file the arrays are its own; leave out {', '.join(arrays)}.")
+        places = {"path": u, "boundary": kinds_of(boundary, len(describe(u).grid))}
+    else:
+        given = (
+            from_xarray(u, boundary, arrays)
+            if isinstance(u, xr.Dataset | xr.DataArray)
+            else from_arrays(np.asarray(u), boundary, arrays)
+        )
+        places = {"path": _write(given, workdir)}
+    train(_with_fields(CUSTOM, places | fields), workdir)
+    return load(workdir)
+
+
+def load(workdir: str) -> "Model":
+    """The model of a run as it did best on its validation trajectories; its data are not needed.
+
+    Raises:
+      InputError: `workdir` is missing, no run of msvi, or has no checkpoint yet.
+    """
+    run, _ = open_run(workdir)
+    found = read_description(run.model)
+    state = restore_run(run, found.config, None, found.model)[0]
+    return Model(found.config, found.model, state.average["model"], found.coordinates, found.labels, run.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained model.
+
+    Attributes:
+      config: with nothing left open.
+      model: the multiscale model; its methods are pure functions of `params`.
+      params: the weights.
+      coordinates: points of each axis of space.
+      labels: names and units of the data.
+      workdir: of the run.
+    """
+
+    config: Config
+    model: MultiscaleModel
+    params: Params
+    coordinates: tuple[np.ndarray, ...]
+    labels: Labels
+    workdir: str
+
+    def forecast(
+        self,
+        u0: np.ndarray | xr.Dataset | xr.DataArray,
+        t: np.ndarray,
+        members: int = 64,
+        *,
+        noise: bool = True,
+        parts: bool = False,
+        seed: int = 0,
+        mu: np.ndarray | None = None,
+        forcing: np.ndarray | None = None,
+    ) -> xr.Dataset:
+        """An ensemble from an observed field: `z0` drawn from the encoder, the SDE solved over `t`, decoded.
+
+        Args:
+          u0: the field at `t[0]`, `(*grid, channel)`, of one channel also `(*grid,)`, or several with a first axis
+            `initial`; NaN where it was not observed.
+          t: times, `(time,)`, numbers in the unit of the data or dates, increasing, evenly spaced or not.
+          members: of the ensemble.
+          noise: whether members are what would be observed, with noise of their own; else what the decoder expects.
+          parts: whether the macroscale and the microscale part of the mean are told too.
+          seed: of all that is drawn.
+          mu: parameters of the system, `(parameter,)` or one row for each field, where the model learned of such.
+          forcing: what acts from outside at times `t`, `(time, force)` or `(time, *grid, force)`, likewise.
+
+        Returns:
+          For each channel `NAME` `(member, time, *axes)`; `NAME_mean` and `NAME_std` `(time, *axes)`, mean and standard
+          deviation of what may be observed, without any noise drawn into them; and `NAME_macro`, `NAME_micro` with
+          `parts`. An axis `initial` in front if there are several fields, a last axis `channel` of channels without
+          names.
+
+        Raises:
+          InputError: a shape, times or conditions that do not fit.
+        """
+        u0, several = self._fields(u0)
+        t, since = self._times(t)
+        if members < 1:
+            raise InputError(f"`members` must be at least 1, got {members}.")
+        conditions = self._conditions(mu, forcing, since, len(u0))
+        settings = {"model": self.model, "members": members, "noise": noise, "solver": self.config.forecast.solver}
+        steps = solver_steps(since[None], self.model.scales.spacing, self.config.forecast.steps_per_frame)[0]
+        found = []
+        for number, frame in enumerate(u0):
+            seen = np.isfinite(frame)
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            acting = Conditions(*(None if a is None else a[number] for a in conditions))
+            mask = None if seen.all() else seen
+            frame = np.where(seen, frame, 0).astype(np.float32)
+            arrays = _forecast(self.params, since, steps, frame, mask, acting, key, **settings)
+            found.append({name: np.asarray(array) for name, array in arrays.items()})
+        arrays = {name: np.stack([one[name] for one in found]) for name in found[0]}
+        for name, part in (("macro", arrays.pop("macro")), ("micro", arrays.pop("micro"))):
+            arrays |= {name: part} if parts else {}
+        front = ("initial",) if several else ()
+        dims = {"": (*front, "member", "time")} | dict.fromkeys(("mean", "std", "macro", "micro"), (*front, "time"))
+        values = {name: array if several else array[0] for name, array in arrays.items()}
+        coordinates = {"time": ("time", t, self._attributes("time")), "member": np.arange(members)}
+        return self._labelled(values, dims, coordinates)
+
+    def encode(self, u: np.ndarray) -> np.ndarray:
+        """Mean latent states `(..., latent_dim)` of fields `(..., *grid, channel)`; NaN is what was not observed."""
+        u, before = self._frames(u)
+        seen = np.isfinite(u)
+        frames = np.where(seen, u, 0).astype(np.float32)
+        z = _encode(self.params, frames, None if seen.all() else seen, model=self.model)
+        return np.asarray(z).reshape(*before, -1)
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Mean fields `(..., *grid, channel)` of latent states `(..., latent_dim)`."""
+        z = np.asarray(z, np.float32)
+        if z.shape[-1:] != (self.model.latent_dim,):
+            raise InputError(f"Latent states must have {self.model.latent_dim} numbers, got the shape {z.shape}.")
+        fields = _decode(self.params, z.reshape(-1, z.shape[-1]), model=self.model)
+        return np.asarray(fields).reshape(*z.shape[:-1], *self.model.field_shape)
+
+    def reconstruct(self, u: np.ndarray) -> np.ndarray:
+        """Fields encoded and decoded again, of the same shape: what the latents can say of them."""
+        return self.decode(self.encode(u)).reshape(np.shape(u))
+
+    def latents(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Latent states `(..., latent_dim)` as macroscale state `(..., *coarse_grid, channel)` and microscale latents,
+        `(..., micro_dim)` or `(..., *coarse_grid, micro_dim)`."""
+        places = self.model.places
+        return tuple(np.asarray(z)[..., place] for place in places)
+
+    def drift(self, z: np.ndarray, t: float = 0.0) -> np.ndarray:
+        """Rates `f(z, t)` of latent states `(..., latent_dim)`, per unit of time of the data, of a system on which
+        nothing acts from outside."""
+        z, unit = np.asarray(z, np.float32), self.model.scales.time_unit
+        rates = jax.vmap(lambda z: self.model.drift(self.params, t / unit, z))(z.reshape(-1, z.shape[-1]))
+        return np.asarray(rates).reshape(z.shape) / unit
+
+    def evaluate(self, results: str | None = None) -> dict[str, Any]:
+        """Scores and figures of the test trajectories, as `evaluate.py` has them; needs the data.
+
+        Args:
+          results: folder of result files; a folder of the run's own if None.
+        """
+        return evaluate(self.workdir, results or os.path.join(self.workdir, "results")).result
+
+    def _fields(self, u0: Any) -> tuple[np.ndarray, bool]:
+        """Fields `(initial, *grid, channel)`, and whether they are several."""
+        if isinstance(u0, xr.Dataset):
+            u0 = xr.concat(
+                [u0[name] for name in self._channel_names], dim="channel", coords="minimal", compat="override"
+            )
+        if isinstance(u0, xr.DataArray):
+            last = ("channel",) if "channel" in u0.dims else ()
+            u0 = u0.transpose(..., *self._axes, *last).values
+        u0 = np.asarray(u0)
+        grid, channels = self.model.grid, self.model.num_channels
+        if channels == 1 and u0.shape[-len(grid) :] == grid:
+            u0 = u0[..., None]
+        several = u0.ndim == len(grid) + 2
+        if u0.shape[-len(grid) - 1 :] != self.model.field_shape or not (several or u0.ndim == len(grid) + 1):
+            raise InputError(
+                f"`u0` must have the shape {self.model.field_shape}, or several of it with one axis in front, got "
+                f"{u0.shape}."
+            )
+        if u0.dtype.kind not in "fiu" or np.isinf(u0).any() or not np.isfinite(u0).any():
+            raise InputError("`u0` must be numbers, NaN where it was not observed, and some of them must not be NaN.")
+        return (u0 if several else u0[None]), several
+
+    def _frames(self, u: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+        u = np.asarray(u)
+        grid = self.model.grid
+        if self.model.num_channels == 1 and u.shape[-len(grid) :] == grid:
+            u = u[..., None]
+        if u.shape[-len(grid) - 1 :] != self.model.field_shape:
+            raise InputError(f"Fields must have the shape (..., {self.model.field_shape}), got {u.shape}.")
+        before = u.shape[: u.ndim - len(grid) - 1]
+        return u.reshape(-1, *self.model.field_shape), before
+
+    def _times(self, t: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Times as they are given, and since the first one in the unit of the data."""
+        t = np.asarray(t)
+        if t.ndim != 1 or len(t) < 2 or t.dtype.kind not in "fiuM":
+            raise InputError(f"`t` must be two times or more, numbers or dates, got {t.dtype} of the shape {t.shape}.")
+        units = self.labels.attributes.get("time", {}).get("units", "")
+        numbers = t
+        if t.dtype.kind == "M" and " since " in units:
+            calendar = self.labels.attributes["time"].get("calendar", "standard")
+            numbers = xr.coding.times.encode_cf_datetime(t, units, calendar, dtype=np.dtype("float64"))[0]
+            t = numbers  # decoded again by whoever opens the file
+        since = elapsed(numbers, numbers[:1])
+        if not (np.isfinite(since).all() and (np.diff(since) > 0).all()):
+            raise InputError("`t` must increase strictly, and be finite.")
+        return t, since
+
+    def _conditions(self, mu: Any, forcing: Any, since: np.ndarray, number: int) -> Conditions:
+        """Conditions with an axis in front, one for each field."""
+        scale, unit = self.model.condition_scale, self.model.scales.time_unit
+        found = []
+        for name, value, size in (("mu", mu, len(scale.mu_mean)), ("forcing", forcing, len(scale.forcing_mean))):
+            if (value is not None) != bool(size):
+                has = f"learned of {size} numbers" if size else "knows none"
+                raise InputError(f"`{name}` is {'missing' if value is None else 'given'}, but the model {has} of it.")
+            if value is None:
+                found.append(None)
+                continue
+            one = (size,) if name == "mu" else (len(since), *(self.model.grid if scale.local else ()), size)
+            value = np.asarray(value, np.float32)
+            if value.shape not in (one, (number, *one)) or not np.isfinite(value).all():
+                raise InputError(f"`{name}` must be finite, of the shape {one}, got {value.shape}.")
+            value = np.broadcast_to(value, (number, *one))
+            if name == "forcing" and scale.local:
+                coarsening = self.model.config.coarsening
+                value = np.stack([[pool(frame, coarsening) for frame in each] for each in value])
+            found.append(value)
+        mu, forcing = found
+        times = None if forcing is None else np.broadcast_to(np.float32(since / unit), (number, len(since)))
+        return Conditions(mu, times, forcing)
+
+    @property
+    def _axes(self) -> tuple[str, ...]:
+        return self.labels.axis_names(len(self.model.grid))
+
+    @property
+    def _channel_names(self) -> tuple[str, ...]:
+        return self.labels.channels or ("u",)
+
+    def _attributes(self, name: str) -> dict[str, Any]:
+        return self.labels.attributes.get(name, {})
+
+    def _labelled(
+        self, values: dict[str, Array], dims: dict[str, tuple[str, ...]], coordinates: dict[str, Any]
+    ) -> xr.Dataset:
+        variables, names, axes = {}, self._channel_names, self._axes
+        for suffix, array in values.items():
+            for number, name in enumerate(names):
+                whole = f"{name}_{suffix}" if suffix else name
+                attributes = self._attributes(name)
+                if len(names) == 1 and self.model.num_channels > 1:
+                    variables[whole] = ((*dims[suffix], *axes, "channel"), array, attributes)
+                else:
+                    variables[whole] = ((*dims[suffix], *axes), array[..., number], attributes)
+        places = {a: (a, points, self._attributes(a)) for a, points in zip(axes, self.coordinates, strict=True)}
+        return xr.Dataset(variables, coordinates | places, {"source": f"msvi, {self.workdir}"})
+
+
+@functools.partial(jax.jit, static_argnames=("model", "members", "noise", "solver"))
+def _forecast(
+    params: Params,
+    t: Array,
+    steps: Array,
+    u0: Array,
+    mask0: Array | None,
+    conditions: Conditions,
+    key: Array,
+    *,
+    model: MultiscaleModel,
+    members: int,
+    noise: bool,
+    solver: str,
+) -> dict[str, Array]:
+    """Members `(member, time, *grid, channel)` under the empty name, and what is told of them, `(time, ...)`."""
+    path_key, noise_key = jax.random.split(key)
+    z = forecast_latents(
+        model, params, t, u0, path_key, members, solver=solver, conditions=conditions, mask0=mask0, steps=steps
+    )
+    inner, scales = model.standardised, model.scales
+
+    def one_time(arguments):
+        z, key = arguments
+        decoded = jax.vmap(inner.decode, (None, 0), Gaussian(0, None))(params, z)  # one variance for all members
+        macro, micro = jax.vmap(model.decode_parts, (None, 0))(params, z)
+        deviation = jnp.exp(0.5 * decoded.log_var)
+        drawn = deviation[None] * jax.random.normal(key, decoded.mean.shape) if noise else 0.0
+        return {
+            "": scales.restore(decoded.mean + drawn),
+            "mean": scales.restore(decoded.mean.mean(axis=0)),
+            "std": scales.widths(jnp.sqrt(decoded.mean.var(axis=0) + deviation**2)),
+            "macro": macro.mean(axis=0),
+            "micro": micro.mean(axis=0),
+        }
+
+    found = jax.lax.map(one_time, (z.swapaxes(0, 1), jax.random.split(noise_key, len(t))))
+    return found | {"": found[""].swapaxes(0, 1)}
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _encode(params: Params, u: Array, mask: Array | None, *, model: MultiscaleModel) -> Array:
+    """Mean latent states `(frame, latent_dim)` of frames `(frame, *grid, channel)`."""
+    return jax.lax.map(lambda frame: model.encode(params, *frame).mean, (u, mask))
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _decode(params: Params, z: Array, *, model: MultiscaleModel) -> Array:
+    """Mean fields `(frame, *grid, channel)` of latent states `(frame, latent_dim)`."""
+    return jax.lax.map(lambda z: model.decode(params, z).mean, z)
+
+
+def _with_fields(config: Config, fields: dict[str, Any]) -> Config:
+    """`config` with fields that are named without their groups."""
+    values = to_dict(config)
+    for name, value in fields.items():
+        if name == "seed":
+            values["seed"] = value
+            continue
+        own = name.removeprefix("data_") if name == "data_seed" else name
+        groups = [group for group in _GROUPS if own in values[group]]
+        if not groups:
+            known = [field for group in _GROUPS for field in values[group]]
+            raise InputError(f"There is no field `{name}`; known are {', '.join(sorted(known))}.")
+        values[groups[0]][own] = value
+    return from_dict(values)
+
+
+def _write(dataset: xr.Dataset, workdir: str) -> str:
+    """The path of a file in the run's folder that holds it.
+
+    Raises:
+      InputError: a run of other data is there.
+    """
+    run = Workdir(os.path.abspath(workdir))
+    temporary = run.data + ".tmp"
+    with explain_full_disk(os.path.dirname(run.path)):
+        os.makedirs(run.path, exist_ok=True)
+        dataset.to_netcdf(temporary, engine="h5netcdf")
+    if os.path.exists(run.data):
+        with xr.open_dataset(run.data, decode_cf=False) as before, xr.open_dataset(temporary, decode_cf=False) as now:
+            same = before.identical(now)
+        if not same and os.path.exists(run.config):
+            os.remove(temporary)
+            raise InputError(f"{run.path} holds a run that was trained on other data; choose another workdir.")
+    os.replace(temporary, run.data)
+    return run.data
