@@ -539,16 +539,69 @@ def test_arrays_of_no_axes(path):
 
 
 def test_axes_in_another_order(path):
-    """Where axes have names, they tell."""
-    xr.Dataset({"u": (("time", "trajectory", "x", "channel"), np.zeros((4, 4, 6, 1)))}).to_netcdf(path, engine="scipy")
+    """Where axes have names, they tell: those of fields alone are moved, beside the layout's times they are refused."""
+    u = np.arange(24.0 * 4).reshape(4, 4, 6, 1)
+    axes = ("time", "trajectory", "x", "channel")
+    xr.Dataset({"u": (axes, u)}, {"time": np.arange(4.0)}, {"boundary": "periodic"}).to_netcdf(path, engine="scipy")
+    together = np.concatenate([split.u for split in load(path)[2:5]])  # divided at random
+    np.testing.assert_array_equal(together[np.argsort(together[:, 0, 0, 0])], u.swapaxes(0, 1))
+    xr.Dataset({"u": (axes, u), "t": ("time", np.arange(4.0))}).to_netcdf(path, engine="scipy")
     refused(path, "holds `u` with the axes (time, trajectory, x, channel)", "(trajectory, time, x, channel); transpose")
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_fields_under_other_names(tmp_path, kind):
+    """Several variables, each in an order of its own, are channels; times, points, names and units are the file's."""
+    rng, path = np.random.default_rng(0), str(tmp_path / f"my.{kind}")
+    wind, heat, pair = rng.standard_normal((5, 6, 8)), rng.standard_normal((5, 6, 8)), rng.standard_normal((5, 6, 8, 2))
+    dataset = xr.Dataset(
+        {
+            "a_wind": (("lon", "time", "run"), wind.transpose(2, 1, 0), {"units": "m s-1", "valid_max": 9.0}),
+            "b_heat": (("run", "time", "lon"), heat, {"units": "K"}),
+            "c_pair": (("run", "time", "lon", "component"), pair),
+            "mean_heat": (("run", "time"), heat.mean(axis=2)),
+        },
+        {
+            "time": np.datetime64("2001-01-01") + np.timedelta64(6, "h") * np.arange(6),
+            "lon": ("lon", 45.0 * np.arange(8), {"units": "degrees_east"}),
+        },
+        {"boundary": "periodic"},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.to_zarr(path) if kind == "zarr" else dataset.to_netcdf(path, engine="h5netcdf")
+    found = load(path, num_train=3, num_val=1, num_test=1)
+    expected = np.concatenate([wind[..., None], heat[..., None], pair], axis=-1).astype(np.float32)
+    together = np.concatenate([found.train.u, found.val.u, found.test.u])
+    order = [int(np.argmin(np.abs(expected - one).sum(axis=(1, 2, 3)))) for one in together]
+    np.testing.assert_array_equal(together, expected[order])
+    assert sorted(order) == list(range(5))
+    np.testing.assert_array_equal(found.train.t[0], 6.0 * np.arange(6))  # hours, as the file counts
+    np.testing.assert_array_equal(found.coordinates[0], 45.0 * np.arange(8))
+    labels = found.labels
+    assert (labels.axes, labels.channels) == (("lon",), ("a_wind", "b_heat", "c_pair_0", "c_pair_1"))
+    assert labels.attributes["a_wind"] == {"units": "m s-1", "valid_max": 9.0}
+    assert labels.attributes["time"]["units"].startswith("hours since 2001-01-01")
+
+
+def test_one_trajectory_of_fields(path):
+    """Without an axis of trajectories there is one, which is cut by time; too many axes of space are refused."""
+    u = np.random.default_rng(0).standard_normal((80, 4, 6))
+    coordinates = {"t": ("t", np.arange(80.0))}
+    xr.Dataset({"h": (("t", "lat", "lon"), u)}, coordinates).to_netcdf(path, engine="scipy")
+    found = load(path, ("edge", "periodic"))
+    assert found.grid == (4, 6) and found.labels.axes == ("lat", "lon")
+    np.testing.assert_allclose(found.train.u[0, :, :, :, 0], u[: found.train.u.shape[1]], rtol=1e-6)
+    many = ("t", "a", "b", "c", "d")
+    xr.Dataset({"h": (many, np.zeros((9, 2, 2, 2, 2)))}, {"t": ("t", np.arange(9.0))}).to_netcdf(path, engine="scipy")
+    refused(path, "h with the axes of space a, b, c, d, expected 1, 2 or 3")
 
 
 def test_other_names(path):
     """A file of a known kind without the arrays of a known layout: what there is."""
     with open(path, "wb") as file:
         np.savez(file, velocity=np.zeros(3), times=np.zeros(2))
-    refused(path, "must hold the field `u` and its times `t`, found velocity, times;")
+    refused(path, "must hold the field `u` and its times `t`, or fields with an axis `time`, found velocity, times;")
     with h5py.File(path, "w") as file:
         file["a"] = np.zeros(3)
     refused(path, "found a;")
