@@ -30,6 +30,7 @@ from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import pool
 from msvi.portable import read_description
+from msvi.provenance import versions
 from msvi.recipes import CUSTOM
 from msvi.trained import open_run, restore_run
 from msvi.training.checkpoint import explain_full_disk
@@ -222,11 +223,14 @@ class Model:
     def _fields(self, u0: Any) -> tuple[np.ndarray, bool]:
         """Fields `(initial, *grid, channel)`, and whether they are several."""
         if isinstance(u0, xr.Dataset):
-            u0 = xr.concat(
-                [u0[name] for name in self._channel_names], dim="channel", coords="minimal", compat="override"
-            )
+            if set(self._channel_names) - set(u0.variables):
+                raise InputError(f"`u0` must hold {', '.join(self._channel_names)}, got {', '.join(u0.data_vars)}.")
+            found = [u0[name] for name in self._channel_names]
+            u0 = found[0] if len(found) == 1 else xr.concat(found, "channel", coords="minimal", compat="override")
         if isinstance(u0, xr.DataArray):
-            last = ("channel",) if "channel" in u0.dims else ()
+            if set(self._axes) - set(u0.dims):
+                raise InputError(f"`u0` must have the axes {', '.join(self._axes)}, got {', '.join(u0.dims)}.")
+            last = [axis for axis in u0.dims if axis == "channel"]
             u0 = u0.transpose(..., *self._axes, *last).values
         u0 = np.asarray(u0)
         grid, channels = self.model.grid, self.model.num_channels
@@ -238,9 +242,11 @@ class Model:
                 f"`u0` must have the shape {self.model.field_shape}, or several of it with one axis in front, got "
                 f"{u0.shape}."
             )
-        if u0.dtype.kind not in "fiu" or np.isinf(u0).any() or not np.isfinite(u0).any():
-            raise InputError("`u0` must be numbers, NaN where it was not observed, and some of them must not be NaN.")
-        return (u0 if several else u0[None]), several
+        u0 = u0 if several else u0[None]
+        numbers = u0.dtype.kind in "fiu" and not np.isinf(u0).any()
+        if not numbers or np.isnan(u0).reshape(len(u0), -1).all(axis=1).any():
+            raise InputError("`u0` must be numbers, NaN where it was not observed, and some of each field not NaN.")
+        return u0, several
 
     def _frames(self, u: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
         u = np.asarray(u)
@@ -316,7 +322,8 @@ class Model:
                 else:
                     variables[whole] = ((*dims[suffix], *axes), array[..., number], attributes)
         places = {a: (a, points, self._attributes(a)) for a, points in zip(axes, self.coordinates, strict=True)}
-        return xr.Dataset(variables, coordinates | places, {"source": f"msvi, {self.workdir}"})
+        source = f"msvi {versions()['msvi']}, run {os.path.basename(self.workdir)}"
+        return xr.Dataset(variables, coordinates | places, {"source": source})
 
 
 @functools.partial(jax.jit, static_argnames=("model", "members", "noise", "solver"))

@@ -204,7 +204,9 @@ def test_what_cannot_be_learned_from(tmp_path, arguments, rest, message):
     ("u0", "t", "rest", "message"),
     [
         (lambda: frame()[:-1], T, {}, r"must have the shape \(64, 2\)"),
-        (lambda: np.full((POINTS, 2), np.nan), T, {}, "some of them must not be NaN"),
+        (lambda: np.stack([frame(), np.nan * frame()]), T, {}, "some of each field not NaN"),
+        (lambda: dataset().wind.isel(run=0, lon=0), T, {}, "must have the axes lon, got time"),
+        (lambda: dataset()[["wind"]].isel(run=0, time=0), T, {}, "must hold wind, temperature, got wind"),
         (lambda: np.full((POINTS, 2), np.inf), T, {}, "must be numbers"),
         (frame, T[::-1], {}, "must increase"),
         (frame, T[:1], {}, "two times or more"),
