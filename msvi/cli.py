@@ -1,9 +1,11 @@
 """Entry layer: command-line flags to a checked configuration, errors to one line and an exit status."""
 
 import contextlib
+import inspect
 import os
 import re
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from msvi.config import Config, from_dict
+from msvi.config import Config, field_texts, from_dict
 from msvi.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -125,6 +127,10 @@ def run(main: Callable[[], None]) -> None:
     jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 or bfloat16 behind one's back
     logging.set_verbosity(logging.ERROR)  # orbax tells much that is no concern of the user
 
+    if {"--help", "-h"} & set(sys.argv[1:]) and main.__module__ in FLAGS.flags_by_module_dict():
+        print(help_text(main.__module__))
+        return
+
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
             raise InputError(f"Expected only flags, got {' '.join(argv[1:])!r}; write --name=value.")
@@ -141,6 +147,31 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)
+
+
+def help_text(module: str) -> str:
+    """What a command does, its flags, and every field of the configuration if it takes one.
+
+    Args:
+      module: whose flags they are.
+    """
+    text = f"{inspect.getdoc(sys.modules[module])}\n\nflags:\n"
+    for flag in FLAGS.flags_by_module_dict()[module]:
+        default = "" if flag.default in (None, []) else f" (default: {flag.default})"
+        text += _paragraph(f"--{flag.name}", f"{flag.help}{default}")
+    if "config" not in FLAGS:
+        return text
+    text += _paragraph("--config", FLAGS["config"].help)
+    text += "\nfields of the configuration, with the defaults that a configuration file may change:\n"
+    for name, (default, about) in field_texts().items():
+        text += _paragraph(f"--config.{name}", f"{about} (default: {default!r})")
+    return text
+
+
+def _paragraph(name: str, text: str) -> str:
+    return (
+        f"  {name}\n{textwrap.fill(' '.join(text.split()), 110, initial_indent=' ' * 6, subsequent_indent=' ' * 6)}\n"
+    )
 
 
 def _variable(name: str, pattern: str, meaning: str) -> str | None:

@@ -7,8 +7,10 @@ spacing) are derived where the model is built, after overrides, and are therefor
 
 import dataclasses
 import difflib
+import inspect
 import json
 import os
+import re
 import types
 from typing import Any
 
@@ -85,6 +87,33 @@ class Config:
         number = "" if self.model.micro_dim < 0 else f"d{self.model.micro_dim}"
         parts = ["" if self.model.micro_layout == "global" else self.model.micro_layout, number]
         return "_".join(filter(None, parts)) or "auto"
+
+
+def field_texts() -> dict[str, tuple[Any, str]]:
+    """For each field of the groups, `group.field`, its default and what the group's docstring says of it."""
+    found = {}
+    for group in dataclasses.fields(Config):
+        if not dataclasses.is_dataclass(group.type):
+            continue
+        about = _attribute_texts(group.type)
+        for field in dataclasses.fields(group.type):
+            if not dataclasses.is_dataclass(field.default):
+                found[f"{group.name}.{field.name}"] = field.default, about[field.name]
+    return found
+
+
+def _attribute_texts(cls: type) -> dict[str, str]:
+    """What stands under `Attributes:` in the docstring of a class, by name; names with commas between share a text."""
+    lines, found, names = inspect.getdoc(cls).partition("Attributes:")[2].splitlines(), {}, ()
+    for line in lines:
+        if match := re.match(r"  ([a-z]\w*(?:, \w+)*): (.*)", line):
+            names = tuple(match[1].split(", "))
+            found |= dict.fromkeys(names, match[2])
+        elif line.startswith("    "):
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+        elif line.strip():
+            break
+    return found
 
 
 def to_dict(config: Config) -> dict[str, Any]:

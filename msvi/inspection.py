@@ -56,7 +56,7 @@ def inspect(
         try:
             config = suggest.resolve(CUSTOM, dataset)
             build_model(config, dataset)
-            chosen = suggest.describe(config, dataset)
+            chosen = suggest.describe(CUSTOM, dataset)
         except InputError as error:
             wrong = [str(error)]
     warnings = [] if dataset is None else list(find_warnings(dataset))

@@ -206,7 +206,12 @@ def _check_folders(runs: list[Run]) -> None:
             raise InputError(f"{run.workdir}: {error}") from None
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Parses the flags and sweeps."""
     cli.define_config_flag()
     cli.define_sweep_flags()
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -91,7 +91,7 @@ def train(config: Config, workdir: str) -> TrainState:
                     run.start(given, int(state.step))
                     write_json(run.model, describe_model(config, dataset, model))
                     if config != given:
-                        print("\n  ".join(["from the training trajectories:", *describe(config, dataset)]))
+                        print("\n  ".join(["from the training trajectories:", *describe(given, dataset)]))
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:
