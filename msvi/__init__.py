@@ -12,7 +12,7 @@ are looked up when they are asked for, so that importing the inference never imp
 import importlib
 from typing import Any
 
-__all__ = ["InputError", "Model", "fit", "load"]
+__all__ = ["InputError", "Model", "export", "fit", "load"]
 
 
 def __getattr__(name: str) -> Any:

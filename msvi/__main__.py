@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": ("msvi.commands.evaluate", "scores a run on its test trajectories, or a baseline"),
     "forecast": ("msvi.commands.forecast", "forecasts from initial fields in a file, into NetCDF or Zarr"),
     "inspect": ("msvi.data.__main__", "tells what a data file holds, lacks and would be used for"),
+    "export": ("msvi.commands.export", "writes the model of a run into one file"),
     "sweep": ("msvi.sweep", "trains and evaluates many configurations side by side"),
     "report": ("msvi.report", "writes a page of all results"),
 }
@@ -32,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: There is no command `{name}`; {hint}", file=sys.stderr)
         sys.exit(2)
     module = importlib.import_module(COMMANDS[name][0])
-    if name == "inspect":
-        sys.exit(module.main(["inspect", *rest]))
+    if name in ("inspect", "export"):
+        sys.exit(module.main(["inspect", *rest] if name == "inspect" else rest))
     sys.argv = [f"msvi {name}", *rest]
     sys.exit(module.main() if name == "report" else module.start())
 

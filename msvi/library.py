@@ -29,7 +29,7 @@ from msvi.forecast import forecast_latents, solver_steps
 from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import pool
-from msvi.portable import read_description
+from msvi.portable import read_archive, read_description, write_archive
 from msvi.provenance import versions
 from msvi.recipes import CUSTOM
 from msvi.trained import open_run, restore_run
@@ -91,13 +91,38 @@ def fit(
 def load(workdir: str) -> "Model":
     """The model of a run as it did best on its validation trajectories; its data are not needed.
 
+    Args:
+      workdir: folder of the run, or an archive that `export` wrote.
+
     Raises:
-      InputError: `workdir` is missing, no run of msvi, or has no checkpoint yet.
+      InputError: it is missing, no run of msvi, or has no checkpoint yet.
     """
+    if os.path.isfile(workdir):
+        found, params = read_archive(workdir)
+        return Model(found.config, found.model, params, found.coordinates, found.labels, os.path.abspath(workdir))
     run, _ = open_run(workdir)
     found = read_description(run.model)
     state = restore_run(run, found.config, None, found.model)[0]
     return Model(found.config, found.model, state.average["model"], found.coordinates, found.labels, run.path)
+
+
+def export(workdir: str, path: str) -> None:
+    """Writes the model of a run into one file, which `load` takes on any machine: weights, configuration, versions.
+
+    Args:
+      workdir: folder of the run.
+      path: of the archive, `.zip`, which must not exist.
+
+    Raises:
+      InputError: as for `load`, or the file exists.
+    """
+    if os.path.exists(path) or not path.endswith(".zip"):
+        raise InputError(f"The archive must end with .zip and not exist, got {path!r}; choose another.")
+    run, _ = open_run(workdir)
+    found = read_description(run.model)
+    state, record, _ = restore_run(run, found.config, None, found.model)
+    with open(run.model, encoding="utf-8") as file, explain_full_disk(os.path.dirname(os.path.abspath(path))):
+        write_archive(path, file.read(), state.average["model"], record)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +135,7 @@ class Model:
       params: the weights.
       coordinates: points of each axis of space.
       labels: names and units of the data.
-      workdir: of the run.
+      workdir: of the run, or the path of an archive.
     """
 
     config: Config
@@ -218,6 +243,8 @@ class Model:
         Args:
           results: folder of result files; a folder of the run's own if None.
         """
+        if os.path.isfile(self.workdir):
+            raise InputError(f"{self.workdir} is an archive, which has no data to evaluate on; evaluate its run.")
         return evaluate(self.workdir, results or os.path.join(self.workdir, "results")).result
 
     def _fields(self, u0: Any) -> tuple[np.ndarray, bool]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import xarray as xr
 from smoke import settings
 
 import msvi
+from msvi.commands import export
 from msvi.forecast import solver_steps
 
 pytest_plugins = ["smoke"]
@@ -132,6 +134,32 @@ def test_a_run_is_used_without_its_data(fitted, programs, tmp_path):
     model.unlink()
     with pytest.raises(msvi.InputError, match="an earlier version trained it"):
         msvi.load(str(path))
+
+
+def test_one_file(fitted, programs, tmp_path, capsys):
+    """An archive makes the same forecasts; what does not fit is told, and nothing is written over."""
+    path = str(tmp_path / "model.zip")
+    assert export.main([fitted.workdir, path]) == 0 and capsys.readouterr().out == f"{path}\n"
+    loaded, t = msvi.load(path), 3.0 * np.arange(5)
+    expected = fitted.forecast(frame(), t, members=2).drop_attrs()
+    xr.testing.assert_equal(loaded.forecast(frame(), t, members=2).drop_attrs(), expected)
+    with pytest.raises(msvi.InputError, match="has no data to evaluate on"):
+        loaded.evaluate()
+    assert export.main([fitted.workdir, path]) == 2 and "not exist" in capsys.readouterr().err
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert json.loads(files["record.json"])["step"] == 20
+    name = next(name for name in files if name.endswith("kernel.npy"))
+    for broken, message in (
+        (files | {name: files[name][:40]}, "cannot be read or is damaged"),
+        ({other: text for other, text in files.items() if other != name}, "do not fit the model"),
+        ({other: text for other, text in files.items() if other != "model.json"}, "cannot be read or is damaged"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            for other, text in broken.items():
+                archive.writestr(other, text)
+        with pytest.raises(msvi.InputError, match=message):
+            msvi.load(path)
 
 
 def test_the_same_call_goes_on(fitted, programs, capsys):
