@@ -169,8 +169,8 @@ def test_products_are_quadratic():
     """Beside a network and a linear map that are taken away, the rate of `a z` is `a²` times that of `z`."""
     model, params = make_model(quadratic_rank=5)
     weights = params["drift"]["params"]
-    assert sorted(weights) == ["Dense_0", "Dense_1", "Dense_2", "Dense_3", "MLP_0"]  # two maps, their sums, linear map
-    weights |= {name: jax.tree.map(jnp.zeros_like, weights[name]) for name in ("Dense_3", "MLP_0")}
+    assert sorted(weights) == ["Dense_0", "Dense_1", "Dense_2", "Dense_3", "MLP_0"]  # linear map, two maps, their sums
+    weights |= {name: jax.tree.map(jnp.zeros_like, weights[name]) for name in ("Dense_0", "MLP_0")}
     z, t = draw(model.latent_dim), jnp.zeros(())
     rates = [drift(model, params | {"drift": {"params": weights}}, t, a * z) for a in (1.0, -1.0, 3.0)]
     assert np.abs(rates[0]).min() > 0

@@ -29,7 +29,7 @@ BAD_OVERRIDES = {
     "words for a tuple": (["--config.model.macro_hidden=a,b"], ["config.model.macro_hidden", "a,b"]),
     "fractions for a tuple": (["--config.model.macro_hidden=16.5"], ["config.model.macro_hidden", "16.5"]),
     "no value": (["--config.model.micro_dim"], ["--config.model.micro_dim"]),
-    "below the range": (["--config.model.micro_dim=-1"], ["model.micro_dim", "-1"]),
+    "below the range": (["--config.model.micro_dim=-2"], ["model.micro_dim", "-2"]),
     "not a number": (["--config.train.learning_rate=nan"], ["train.learning_rate", "nan"]),
     "endless time": (["--config.data.equation.t1=inf"], ["t1", "inf"]),
     "negative deviation": (["--config.data.equation.width_std=-1"], ["width_std", "-1"]),

@@ -48,14 +48,14 @@ REFUSED = {
     "group": (["--set", "model=1"], ["config.model"]),
     "words for a number": (["--set", "model.micro_dim=0,many"], ["model.micro_dim", "many"]),
     "words for a tuple": (["--set", "model.macro_hidden=16;a,b"], ["model.macro_hidden", "a,b"]),
-    "value out of range": (["--set", "seed=0", "--set", "model.micro_dim=0,-1"], ["model.micro_dim", "-1"]),
+    "value out of range": (["--set", "seed=0", "--set", "model.micro_dim=0,-2"], ["model.micro_dim", "-2"]),
     "no such task": (["--set", "seed=0,1", "--task=2"], ["--task", "2 points", "got 2"]),
     "no workers": (["--set", "seed=0,1", "--workers=0"], ["--workers", "0"]),
     "one stage": (["--set", "seed=0,1", "--staged"], ["--staged", "model.micro_dim"]),
     "staged field of what is not": (["--set", "seed=0,1", "--staged_steps=5"], ["--staged_steps", "add --staged"]),
     "staged field out of range": (
-        ["--set", "model.micro_dim=0,1", "--staged", "--staged_steps=0"],
-        ["train.steps", "got 0"],
+        ["--set", "model.micro_dim=0,1", "--staged", "--staged_steps=-1"],
+        ["train.steps", "got -1"],
     ),
     "stage before its predecessor": (
         ["--set", "model.micro_dim=0,1", "--staged", "--task=1"],
