@@ -170,6 +170,8 @@ def run_commands(commands, environment, folder):
       folder: an empty one.
     """
     (folder / "cases.json").write_text(json.dumps(commands))
+    # The benchmarks are no part of the package: `python -m benchmarks` finds them from the repository.
+    environment = environment | {"PYTHONPATH": str(ROOT)}
     process = run_python("-c", DRIVER, "cases.json", environment=environment, cwd=folder)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
