@@ -259,12 +259,9 @@ class Model:
                 raise InputError(f"`u0` must have the axes {', '.join(self._axes)}, got {', '.join(u0.dims)}.")
             last = [axis for axis in u0.dims if axis == "channel"]
             u0 = u0.transpose(..., *self._axes, *last).values
-        u0 = np.asarray(u0)
-        grid, channels = self.model.grid, self.model.num_channels
-        if channels == 1 and u0.shape[-len(grid) :] == grid:
-            u0 = u0[..., None]
-        several = u0.ndim == len(grid) + 2
-        if u0.shape[-len(grid) - 1 :] != self.model.field_shape or not (several or u0.ndim == len(grid) + 1):
+        u0, shape = self._with_channel(u0), self.model.field_shape
+        several = u0.ndim == len(shape) + 1
+        if u0.shape[-len(shape) :] != shape or not (several or u0.ndim == len(shape)):
             raise InputError(
                 f"`u0` must have the shape {self.model.field_shape}, or several of it with one axis in front, got "
                 f"{u0.shape}."
@@ -276,14 +273,15 @@ class Model:
         return u0, several
 
     def _frames(self, u: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-        u = np.asarray(u)
-        grid = self.model.grid
-        if self.model.num_channels == 1 and u.shape[-len(grid) :] == grid:
-            u = u[..., None]
-        if u.shape[-len(grid) - 1 :] != self.model.field_shape:
-            raise InputError(f"Fields must have the shape (..., {self.model.field_shape}), got {u.shape}.")
-        before = u.shape[: u.ndim - len(grid) - 1]
-        return u.reshape(-1, *self.model.field_shape), before
+        u, shape = self._with_channel(u), self.model.field_shape
+        if u.shape[-len(shape) :] != shape:
+            raise InputError(f"Fields must have the shape (..., {shape}), got {u.shape}.")
+        return u.reshape(-1, *shape), u.shape[: -len(shape)]
+
+    def _with_channel(self, u: Any) -> np.ndarray:
+        """An array whose last axis are channels, also where there is one and the axis was left out."""
+        u, grid = np.asarray(u), self.model.grid
+        return u[..., None] if self.model.num_channels == 1 and u.shape[-len(grid) :] == grid else u
 
     def _times(self, t: Any) -> tuple[np.ndarray, np.ndarray]:
         """Times as they are given, and since the first one in the unit of the data."""

@@ -133,11 +133,10 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     local = model.micro_layout == "cells"
     pooling = model.encoder_pooling or _pooling(dataset, coarsening, local)
     model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
-    missed = None
-    if model.micro_dim < 0 or not inference.drift_weight:
-        missed = _missed(model, dataset, snapshots)
+    counts, weighs = local and model.micro_dim < 0, not inference.drift_weight and not rough
+    missed = _missed(model, dataset, snapshots) if counts or weighs else None
     if model.micro_dim < 0:
-        model = dataclasses.replace(model, micro_dim=_latents_of_cell(missed) if local else _LATENTS)
+        model = dataclasses.replace(model, micro_dim=_latents_of_cell(missed) if counts else _LATENTS)
     model, train = _sizes(model, train, len(dataset.grid))
     if model.stencil_radius < 0:
         reach = _CELLS_STENCIL if local else _STENCIL
@@ -150,7 +149,7 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
         model = dataclasses.replace(model, quadratic_rank=_QUADRATIC if local else 0)
     inference = _windows(inference, motion, rough, local, int(dataset.train.lengths.min()))
     if not inference.drift_weight:
-        weight = 1.0 if rough else _weight(missed, model.micro_dim)
+        weight = _weight(missed, model.micro_dim) if weighs else 1.0
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
         latents = _num_values(dataset, coarsening) + model.micro_dim

@@ -125,6 +125,7 @@ def from_variables(dataset: xr.Dataset, path: str) -> Layout:
 
     if not {"u", "t"} <= set(variables) and find_fields(dataset):
         found = read_fields(dataset, path)
+        check_axes(found["u"].shape, path)
         used, problems = (*find_fields(dataset), *map(str, dataset.sizes)), []
     elif "u" in variables:
         check_axes(variables["u"].shape, path)
@@ -138,7 +139,6 @@ def from_variables(dataset: xr.Dataset, path: str) -> Layout:
             f"The data file {path} must hold the field `u` and its times `t`, or fields with an axis `time`, found "
             f"{', '.join(map(str, variables)) or 'nothing'}; name its arrays as msvi/data/layout.py says."
         )
-    check_axes(found["u"].shape, path)
     boundary = fact("boundary")
     return Layout(
         **found,
