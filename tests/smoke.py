@@ -108,13 +108,21 @@ def load_module(path):
 
 @contextlib.contextmanager
 def command_module(path, *names):
-    """The module of a command that is imported and not run, and of its flags, by their names, nothing afterwards."""
+    """The module of a command that is imported and not run; its flags, by their names, are gone afterwards.
+
+    Flags are global: those of another command under the same names are put aside meanwhile.
+    """
+    aside = {name: flags.FLAGS[name] for name in names if name in flags.FLAGS}
+    for name in aside:
+        delattr(flags.FLAGS, name)
     module = load_module(path)
     flags.FLAGS.mark_as_parsed()
     yield module
     flags.FLAGS.unparse_flags()
     for name in names:
         delattr(flags.FLAGS, name)
+    for name, flag in aside.items():
+        flags.FLAGS[name] = flag
 
 
 def change(config, name, **values):

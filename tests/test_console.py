@@ -23,7 +23,7 @@ MODULE = "msvi.commands.forecast"
 
 @pytest.fixture(scope="module")
 def forecast():
-    """The command as a module; its flags are gone afterwards."""
+    """The command as a module; its flags count as parsed meanwhile."""
     from msvi.commands import forecast as module
 
     flags.FLAGS.mark_as_parsed()
