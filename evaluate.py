@@ -1,10 +1,10 @@
-"""Evaluates a run on its test trajectories, or a baseline on the same; see `msvi.commands.evaluate`.
+"""Evaluates a run on its test trajectories, or a baseline on the same; see `msvi.cli.evaluate`.
 
 python evaluate.py --workdir=runs/burgers_1d
 python evaluate.py --config=configs/burgers_1d.py --baseline=dmd
 """
 
-from msvi.commands.evaluate import start
+from msvi.cli.evaluate import start
 
 if __name__ == "__main__":
     start()

@@ -1,6 +1,6 @@
 """Trains a multiscale model: `python train.py --config=configs/burgers_1d.py --workdir=runs/burgers_1d`."""
 
-from msvi.commands.train import start
+from msvi.cli.train import start
 
 if __name__ == "__main__":
     start()

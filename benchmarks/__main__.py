@@ -15,22 +15,16 @@ import jax.numpy as jnp
 from absl import flags
 
 from benchmarks.timing import time_function, time_step
-from msvi import cli
-from msvi.build import build_elbo, build_model, build_trajectories
+from msvi.cli import entry
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset
-from msvi.forecast import decode_ensemble, forecast_latents, solver_steps
+from msvi.forecast.ensemble import decode_ensemble, forecast_latents, solver_steps
 from msvi.provenance import peak_memory_gib, versions
-from msvi.suggest import resolve
-from msvi.training.state import (
-    Origins,
-    cut_frames,
-    init_state,
-    make_optimizer,
-    sample_windows,
-    window_times,
-)
+from msvi.recipe.build import build_model
+from msvi.recipe.suggest import resolve
+from msvi.training.build import build_elbo, build_trajectories
+from msvi.training.state import Origins, cut_frames, init_state, make_optimizer, sample_windows, window_times
 from msvi.training.workdir import write_json
 from msvi.types import Gaussian
 
@@ -40,7 +34,7 @@ REPEATS = flags.DEFINE_integer("repeats", 20, "Timed runs of each part, after on
 
 def main() -> None:
     """Measures as the flags say, prints the table and writes the JSON."""
-    config = cli.read_config()
+    config = entry.read_config()
     dataset = load_dataset(config.case, config.data)
     config = resolve(config, dataset)
     # The published batch: one window, all of its frames encoded and scored.
@@ -164,5 +158,5 @@ def format_result(result: dict) -> str:
 
 
 if __name__ == "__main__":
-    cli.define_config_flag()
-    cli.run(main)
+    entry.define_config_flag()
+    entry.run(main)

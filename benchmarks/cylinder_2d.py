@@ -15,10 +15,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from msvi.axes import LEGEND_ABOVE, WIDTH, cell_edges, even_ticks, tidy
-from msvi.data.cylinder_2d import Cylinder2D, Flow, strouhal_number, vorticity
-from msvi.plotting import DRIFT, REFERENCE, TRUTH
+from msvi.data.equations.cylinder_2d import Cylinder2D, Flow, strouhal_number, vorticity
 from msvi.provenance import versions
+from msvi.report.axes import LEGEND_ABOVE, WIDTH, cell_edges, even_ticks, tidy
+from msvi.report.plots import DRIFT, REFERENCE, TRUTH
 from msvi.training.workdir import write_json
 
 LATE = (10.0, 17.0)  # of the default grid

@@ -13,12 +13,12 @@ import os
 import numpy as np
 from absl import flags
 
-from msvi import cli
+from msvi.cli import entry
 from msvi.config import Config
-from msvi.data.dataset import DataConfig, load_dataset
-from msvi.data.recorded import Recorded
+from msvi.data.config import DataConfig, Recorded
+from msvi.data.dataset import load_dataset
 from msvi.data.split import SPLITS, Dataset
-from msvi.evaluation import evaluate
+from msvi.evaluation.evaluate import evaluate
 from msvi.training.loop import train
 
 KINDS = ("whole", "frames", "points")
@@ -74,18 +74,18 @@ def own_config(config: Config, path: str, kind: str) -> Config:
 
 def main() -> None:
     """Writes, trains and evaluates, and prints the median NRMSE of each."""
-    config = cli.read_config()
+    config = entry.read_config()
     for kind in KIND.value:
         path = os.path.join(config.data.cache_dir, "gaps", f"{config.case}_{kind}.npz")
         if not os.path.exists(path):
             write_file(path, load_dataset(config.case, config.data), kind, SHARE.value)
         own = own_config(config, path, kind)
-        workdir = f"runs/{cli.run_name(own)}"
+        workdir = f"runs/{own.run_name}"
         train(own, workdir)
         nrmse = evaluate(workdir, RESULTS.value).result["test"]["nrmse"]["median"]
         print(f"{kind}: median NRMSE {nrmse:.4f}")
 
 
 if __name__ == "__main__":
-    cli.define_config_flag()
-    cli.run(main)
+    entry.define_config_flag()
+    entry.run(main)

@@ -17,7 +17,7 @@ from absl import flags
 
 from benchmarks.systems.base import Check, judge
 from benchmarks.systems.learn import custom_config, evaluated, format_checks
-from msvi import cli
+from msvi.cli import entry
 from msvi.data.split import SPLITS
 from msvi.training.loop import train
 from msvi.training.workdir import write_json
@@ -122,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

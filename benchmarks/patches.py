@@ -22,14 +22,15 @@ from absl import flags
 
 from benchmarks.systems.learn import custom_config
 from benchmarks.timing import time_step
-from msvi import cli
-from msvi.build import build_elbo, build_model, build_trajectories
+from msvi.cli import entry
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import SPLITS
-from msvi.evaluation import evaluate
+from msvi.evaluation.evaluate import evaluate
 from msvi.provenance import peak_memory_gib, versions
-from msvi.suggest import resolve
+from msvi.recipe.build import build_model
+from msvi.recipe.suggest import resolve
+from msvi.training.build import build_elbo, build_trajectories
 from msvi.training.loop import train
 from msvi.training.state import init_state
 from msvi.training.workdir import write_json
@@ -151,4 +152,4 @@ def format_domain(domain: dict) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

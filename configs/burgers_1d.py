@@ -3,10 +3,10 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
-from msvi.inference.elbo import InferenceConfig
+from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipes import make_variant
-from msvi.training.state import TrainConfig
+from msvi.recipe.variants import make_variant
+from msvi.training.config import TrainConfig
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:

@@ -3,13 +3,13 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
-from msvi.data.burgers_2d import Burgers2D
-from msvi.data.dataset import DataConfig
-from msvi.forecast import ForecastConfig
-from msvi.inference.elbo import InferenceConfig
+from msvi.data.config import DataConfig
+from msvi.data.equations.burgers_2d import Burgers2D
+from msvi.forecast.config import ForecastConfig
+from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipes import make_variant
-from msvi.training.state import TrainConfig
+from msvi.recipe.variants import make_variant
+from msvi.training.config import TrainConfig
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
@@ -32,7 +32,14 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         forecast=ForecastConfig(stride=5),
     )
     own = {
-        "cells": {"model.stencil_radius": 2},
+        "cells": {
+            "model.micro_dim": 8,
+            "model.encoder_pooling": 2,
+            "model.stencil_radius": 2,
+            "model.linear_radius": 2,
+            "train.learning_rate": 2e-3,
+            "inference.drift_weight": 40.0,
+        },
         # 500 epochs of 18 x 8 windows; a weight of 1 / (18 x 1001) on the residual of one, in our units.
         "published": {
             "model.macro_hidden": (128, 512, 128),

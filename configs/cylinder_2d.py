@@ -3,13 +3,13 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
-from msvi.data.cylinder_2d import Cylinder2D
-from msvi.data.dataset import DataConfig
-from msvi.forecast import ForecastConfig
-from msvi.inference.elbo import InferenceConfig
+from msvi.data.config import DataConfig
+from msvi.data.equations.cylinder_2d import Cylinder2D
+from msvi.forecast.config import ForecastConfig
+from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipes import make_variant
-from msvi.training.state import TrainConfig
+from msvi.recipe.variants import make_variant
+from msvi.training.config import TrainConfig
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:

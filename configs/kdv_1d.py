@@ -3,12 +3,12 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
-from msvi.data.dataset import DataConfig
-from msvi.data.kdv_1d import KortewegDeVries1D
-from msvi.inference.elbo import InferenceConfig
+from msvi.data.config import DataConfig
+from msvi.data.equations.kdv_1d import KortewegDeVries1D
+from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipes import make_variant
-from msvi.training.state import TrainConfig
+from msvi.recipe.variants import make_variant
+from msvi.training.config import TrainConfig
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:

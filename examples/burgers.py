@@ -13,9 +13,9 @@ import diffrax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.data.burgers_1d import Burgers1D
+from msvi.data.equations.burgers_1d import Burgers1D
 
-# Names of the arrays in a file are explained in `msvi/data/layout.py`.
+# Names of the arrays in a file are explained in `msvi/data/formats/layout.py`.
 Arrays = dict[str, np.ndarray]
 
 EQUATION = Burgers1D(viscosity=5e-3, num_points=256, num_frames=201, max_dt=5e-4)

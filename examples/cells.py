@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
-from msvi.plotting import MACRO, MICRO
-from msvi.scales import Scales
+from msvi.model.scales import Scales
+from msvi.report.plots import MACRO, MICRO
 
 NUM_CELLS, SIZE = 24, 8
 CELL = NUM_CELLS // 2

@@ -4,9 +4,9 @@
     forecast = model.forecast(u0, t, members=64)
     model = msvi.load("runs/wave")
 
-Imports flow one way: `types`, `errors` -> `data` | `model` -> `inference` -> `training.state`; `model` ->
-`forecast`; all of them -> `config` -> `build` -> `training.loop` -> `evaluation` -> `library`, `cli`. The names above
-are looked up when they are asked for, so that importing the inference never imports a differential-equation solver.
+Imports flow one way: `types`, `errors` -> `data` | `model` -> `inference`, `forecast`, `scores` -> `config` -> `recipe`
+-> `training`, `baselines` -> `report` -> `evaluation` -> `library`, `sweep` -> `cli`. The names above are looked up
+when they are asked for, so that importing the inference never imports a differential-equation solver.
 """
 
 import importlib

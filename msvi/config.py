@@ -1,7 +1,7 @@
 """The configuration of a run: the groups joined, read from plain data, checked and compared.
 
 Each group stands beside the code that uses it. The library takes these frozen dataclasses; only the entry layer
-(`msvi.cli`, `configs/`) knows `ml_collections`. Numbers that follow from others (coarse grid, latent size, frame
+(`msvi.cli.entry`, `configs/`) knows `ml_collections`. Numbers that follow from others (coarse grid, latent size, frame
 spacing) are derived where the model is built, after overrides, and are therefore no fields.
 """
 
@@ -14,14 +14,14 @@ import re
 import types
 from typing import Any
 
-from msvi.data.dataset import EQUATIONS, DataConfig
+from msvi.data.config import EQUATIONS, DataConfig
 from msvi.errors import InputError
-from msvi.forecast import ForecastConfig
-from msvi.inference.elbo import InferenceConfig
+from msvi.forecast.config import ForecastConfig
+from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig, check_pooling
 from msvi.model.filter import MacroFilter
 from msvi.model.multiscale import make_layout
-from msvi.training.state import TrainConfig, check_shift
+from msvi.training.config import TrainConfig, check_shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Config:
     """One run.
 
     Attributes:
-      case: name of the equation, a key of `msvi.data.dataset.EQUATIONS`; `custom` for a data file.
+      case: name of the equation, a key of `msvi.data.config.EQUATIONS`; `custom` for a data file.
       seed: of the initial parameters and of everything drawn in training; the data have a seed of their own.
       data, model, inference, train, forecast: the groups.
     """
@@ -79,6 +79,11 @@ class Config:
     def label(self) -> str:
         """What tells a run from others of its folder: layout, microscale dimension and seed."""
         return f"{self.microscale}_s{self.seed}"
+
+    @property
+    def run_name(self) -> str:
+        """What the run is called where only microscale and seed tell it from others, such as in runs/."""
+        return f"{self.folder.replace(os.sep, '_')}_{self.label}"
 
     @property
     def microscale(self) -> str:

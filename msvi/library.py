@@ -24,17 +24,17 @@ from msvi.data.labels import Labels
 from msvi.data.recorded import describe
 from msvi.data.times import elapsed
 from msvi.errors import InputError
-from msvi.evaluation import evaluate
-from msvi.forecast import forecast_latents, solver_steps
+from msvi.evaluation.evaluate import evaluate
+from msvi.forecast.ensemble import forecast_latents, solver_steps
 from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import pool
-from msvi.portable import read_archive, read_description, write_archive
 from msvi.provenance import versions
-from msvi.recipes import CUSTOM
-from msvi.trained import open_run, restore_run
+from msvi.recipe.variants import CUSTOM
 from msvi.training.checkpoint import explain_full_disk
 from msvi.training.loop import train
+from msvi.training.portable import read_archive, read_description, write_archive
+from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir
 from msvi.types import Array, Gaussian, Params
 
@@ -59,13 +59,13 @@ def fit(
 
     Args:
       u: observed fields, `(trajectory, time, *grid, channel)`, of one channel without the last axis if `boundary` names
-        as many axes as there then are; an `xarray.Dataset` or `DataArray` (see `msvi.data.gridded`); or the path of a
-        data file.
+        as many axes as there then are; an `xarray.Dataset` or `DataArray` (see `msvi.data.formats.gridded`); or a path
+        of a data file.
       t: times of the frames, `(time,)` or `(trajectory, time)`, numbers or dates; with xarray or a path they are there.
       workdir: folder of the run, which is created.
       boundary: `"periodic"` or `"edge"`, for all axes of space or one for each; may be left out if the data say it.
       coordinates: points of each axis, `(points,)`.
-      mask, mu, forcing, split: as in `msvi.data.layout`, of arrays.
+      mask, mu, forcing, split: as in `msvi.data.formats.layout`, of arrays.
       fields: of the configuration, by their names (`micro_dim=3`, `steps=5000`; `data_seed` and `seed` are two things).
 
     Raises:

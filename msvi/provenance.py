@@ -1,9 +1,10 @@
-"""What a number depends on beside the configuration: versions, the device, and what it cost in memory."""
+"""What a number depends on beside the configuration: versions, the device, files by their checksums; and its memory."""
 
 import importlib.metadata
 import platform
 import resource
 import sys
+import zlib
 
 import jax
 
@@ -24,3 +25,12 @@ def peak_memory_gib() -> float:
     """Largest memory that this process has held on the host, in GiB."""
     unit = 1 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def file_checksum(path: str) -> int:
+    """CRC-32 of a file, read a part at a time and not through a map: what is mapped counts as memory in use."""
+    checksum = 0
+    with open(path, "rb") as file:
+        while part := file.read(2**24):
+            checksum = zlib.crc32(part, checksum)
+    return checksum

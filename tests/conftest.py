@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from msvi.data.burgers_1d import Burgers1D
-from msvi.data.dataset import DataConfig
+from msvi.data.config import DataConfig
+from msvi.data.equations.burgers_1d import Burgers1D
 from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
-from msvi.scales import Scales
+from msvi.model.scales import Scales
 
 # Most of the time of small tests is compilation, and XLA's optimisations are most of that: half the time without.
 jax.config.update("jax_disable_most_optimizations", True)

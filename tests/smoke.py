@@ -46,7 +46,7 @@ _COMPILATION = {
 DRIVER = """
 import json, os, pathlib, runpy, sys, traceback
 
-import msvi.cli, msvi.evaluation, msvi.training.loop
+import msvi.cli.entry, msvi.evaluation.evaluate, msvi.training.loop
 
 def run(argv):
     sys.argv = argv

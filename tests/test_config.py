@@ -11,12 +11,12 @@ import pytest
 from smoke import ROOT, change, load_module
 
 from msvi.config import Config, differences, from_dict, load_json, to_dict
-from msvi.data.burgers_1d import Burgers1D
-from msvi.data.burgers_2d import Burgers2D
-from msvi.data.dataset import EQUATIONS
-from msvi.data.kdv_1d import KortewegDeVries1D
+from msvi.data.config import EQUATIONS
+from msvi.data.equations.burgers_1d import Burgers1D
+from msvi.data.equations.burgers_2d import Burgers2D
+from msvi.data.equations.kdv_1d import KortewegDeVries1D
 from msvi.errors import InputError
-from msvi.recipes import PUBLISHED, make_variant
+from msvi.recipe.variants import PUBLISHED, make_variant
 
 FILES = sorted((ROOT / "configs").glob("*.py"))
 

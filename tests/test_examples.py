@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from smoke import ROOT, load_module, settings, snapshot
 
-from msvi import metrics
-from msvi.build import build_conditions
 from msvi.config import Config
-from msvi.data.burgers_1d import Burgers1D
-from msvi.data.dataset import DataConfig, load_dataset
-from msvi.data.recorded import Recorded
+from msvi.data.config import DataConfig, Recorded
+from msvi.data.dataset import load_dataset
+from msvi.data.equations.burgers_1d import Burgers1D
 from msvi.errors import InputError
-from msvi.forecast import forecast_field, solver_steps
-from msvi.inference.elbo import InferenceConfig
+from msvi.forecast.ensemble import forecast_field, solver_steps
+from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.trained import load_trained
+from msvi.recipe.build import build_conditions
+from msvi.scores import metrics
+from msvi.training.config import TrainConfig
 from msvi.training.loop import train
-from msvi.training.state import TrainConfig
+from msvi.training.trained import load_trained
 
 pytest_plugins = ["smoke"]
 

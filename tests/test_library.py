@@ -10,8 +10,8 @@ import xarray as xr
 from smoke import settings
 
 import msvi
-from msvi.commands import export
-from msvi.forecast import solver_steps
+from msvi.cli import export
+from msvi.forecast.ensemble import solver_steps
 
 pytest_plugins = ["smoke"]
 
@@ -252,7 +252,7 @@ def test_forecasts_are_those_of_the_evaluation(fitted, programs):
     """The same latent paths as `forecast_latents` with the same key."""
     import jax
 
-    from msvi.forecast import forecast_latents
+    from msvi.forecast.ensemble import forecast_latents
 
     model, c = fitted.model, fitted.config.forecast
     key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))[0]

@@ -15,10 +15,10 @@ from absl import flags
 
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.learn import beside, check_data, format_checks, learn
-from msvi import cli
+from msvi.cli import entry
 from msvi.model.config import LAYOUTS
-from msvi.results import load_json
-from msvi.trained import load_trained
+from msvi.report.results import load_json
+from msvi.training.trained import load_trained
 from msvi.training.workdir import write_json
 
 SYSTEM = flags.DEFINE_enum("system", None, list(SYSTEMS), "Which system.", required=True)
@@ -54,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

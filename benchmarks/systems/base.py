@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from msvi.data.split import SPLITS, Dataset
-from msvi.evaluation import evaluate_baseline
-from msvi.forecast import forecast_latents, solver_steps
-from msvi.trained import TrainedModel
+from msvi.evaluation.evaluate import evaluate_baseline
+from msvi.forecast.ensemble import forecast_latents, solver_steps
+from msvi.training.trained import TrainedModel
 from msvi.types import Array
 
 # Of the arrays in a data file. Raise it whenever the same parameters would give other numbers.
@@ -132,7 +132,7 @@ def judge(value: float | list[float], bar: Bar) -> Check:
 def data_file(system: System, directory: str) -> str:
     """Path of the system's data file, which is generated if it is not there with the same parameters.
 
-    Files are in the layout of `msvi.data.layout`, with the parameters and the seconds that it took beside it;
+    Files are in the layout of `msvi.data.formats.layout`, with the parameters and the seconds that it took beside it;
     observation noise is drawn here.
     """
     path = os.path.join(directory, f"{system.name}.npz")

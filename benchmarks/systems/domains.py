@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from scipy import fft
 
 from benchmarks.systems.base import Check, Sizes, judge, make_forecast
-from msvi.plotting import field_1d
-from msvi.trained import TrainedModel
+from msvi.report.plots import field_1d
+from msvi.training.trained import TrainedModel
 
 # Modes that carry the power, and times the mean energy that no state of the attractor comes near.
 MODES, _BLOWN_UP = 7, 10.0

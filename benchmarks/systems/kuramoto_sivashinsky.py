@@ -20,9 +20,9 @@ from scipy import fft
 from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, make_forecast, of_baseline
 from benchmarks.systems.domains import MODES, check_domains, count_left, draw_domain, mode_power
 from benchmarks.systems.spectral import Stepper, advection, make_stepper, random_field, wavenumbers
-from msvi import metrics
 from msvi.data.split import Dataset
-from msvi.trained import TrainedModel
+from msvi.scores import metrics
+from msvi.training.trained import TrainedModel
 
 # Published values of the largest Lyapunov exponent, and what an estimate from a finite time may add to them.
 LYAPUNOV = (0.043, 0.048)

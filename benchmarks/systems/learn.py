@@ -10,10 +10,10 @@ from benchmarks.systems.base import Check, System, data_file, noise_of, seconds_
 from msvi.config import Config, from_dict, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.recorded import load_recorded
-from msvi.evaluation import evaluate
-from msvi.suggest import resolve
-from msvi.trained import load_trained
+from msvi.evaluation.evaluate import evaluate
+from msvi.recipe.suggest import resolve
 from msvi.training.loop import train
+from msvi.training.trained import load_trained
 from msvi.training.workdir import Workdir
 
 _DEFAULT = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "custom.py")

@@ -28,7 +28,7 @@ from scipy import optimize
 
 from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, make_forecast
 from msvi.data.split import Dataset
-from msvi.trained import TrainedModel
+from msvi.training.trained import TrainedModel
 
 # Frames of the test trajectories at which drift and dispersion are looked at.
 _STATES = 1024

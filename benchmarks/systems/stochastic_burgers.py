@@ -22,9 +22,9 @@ from scipy import fft
 
 from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, make_forecast, noise_of
 from benchmarks.systems.spectral import advection, make_stepper, wavenumbers
-from msvi import metrics
 from msvi.data.split import Dataset
-from msvi.trained import TrainedModel
+from msvi.scores import metrics
+from msvi.training.trained import TrainedModel
 
 # Lead times at which variances are compared.
 _LEADS = 10

@@ -18,8 +18,8 @@ from scipy import fft
 from benchmarks.systems.base import Check, Sizes, Trajectories, beats, beats_over_time, judge
 from benchmarks.systems.spectral import make_stepper
 from msvi.data.split import Dataset
-from msvi.forecast import reconstruct
-from msvi.trained import TrainedModel
+from msvi.forecast.ensemble import reconstruct
+from msvi.training.trained import TrainedModel
 
 # Frames of each test trajectory on which reconstructions are compared.
 _FRAMES = 11

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.systems.base import Check, Sizes, Trajectories, beats, judge, ratio_to
 from msvi.data.split import Dataset
-from msvi.trained import TrainedModel
+from msvi.training.trained import TrainedModel
 
 # By how much the error of a linear method may be exceeded.
 _ALLOWED = 1.5

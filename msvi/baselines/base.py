@@ -67,7 +67,7 @@ def few_trajectories(dataset: Dataset) -> Dataset:
 
 
 def nrmse(estimate: np.ndarray, reference: np.ndarray) -> float:
-    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)` in float64, as `msvi.metrics.nrmse`.
+    """`sqrt(mean_t ||estimate - reference||² / ||reference||²)` in float64, as `msvi.scores.metrics.nrmse`.
 
     Times at which the reference is zero are left out; NaN if there are no others.
 

@@ -11,9 +11,9 @@ import scipy.signal
 
 from msvi.baselines.base import Baseline, frame_numbers, frame_spacing, nrmse, select
 from msvi.config import Config
-from msvi.data.cylinder_2d import Cylinder2D
-from msvi.data.equation import Equation
-from msvi.data.kdv_1d import KortewegDeVries1D
+from msvi.data.equations.base import Equation
+from msvi.data.equations.cylinder_2d import Cylinder2D
+from msvi.data.equations.kdv_1d import KortewegDeVries1D
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 

@@ -7,7 +7,7 @@ import scipy.linalg
 
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
-from msvi.scales import Scales
+from msvi.model.scales import Scales
 
 _MAX_MODES = 100
 # Numbers of the snapshot matrix in float64, half a gigabyte; every so-many-th frame is left out of a larger one.

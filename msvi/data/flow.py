@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from msvi.data import store
-from msvi.data.cylinder_2d import Cylinder2D
-from msvi.data.cylinder_file import CylinderFile
+from msvi.data.equations.cylinder_2d import Cylinder2D
+from msvi.data.formats.cylinder_file import CylinderFile
 from msvi.data.split import Dataset, Split, check_dataset
 from msvi.data.times import elapsed
 from msvi.errors import InputError

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msvi.data.arrays import StoredArray, blocks, mapped
 from msvi.data.division import LEAST_FRAMES, Piece, cut_by_time
-from msvi.data.layout import Layout
+from msvi.data.formats.arrays import StoredArray, blocks, mapped
+from msvi.data.formats.layout import Layout
 from msvi.data.split import Split
 
 # Pieces of each split, by its name.

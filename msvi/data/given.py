@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from msvi.data.gridded import find_fields, read_fields
+from msvi.data.formats.gridded import find_fields, read_fields
 from msvi.data.labels import AXES
 from msvi.errors import InputError
 
@@ -35,7 +35,7 @@ def from_xarray(u: xr.Dataset | xr.DataArray, boundary: str | Sequence[str], arr
 
 
 def from_arrays(u: np.ndarray, boundary: str | Sequence[str], arrays: dict[str, Any]) -> xr.Dataset:
-    """Arrays as a data set in the layout of `msvi.data.layout`.
+    """Arrays as a data set in the layout of `msvi.data.formats.layout`.
 
     Args:
       u: `(trajectory, time, *grid, channel)`, or without the last axis.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from msvi.data.layout import AXES, Layout
+from msvi.data.formats.layout import AXES, Layout
 from msvi.data.split import SPLITS
 from msvi.data.times import increase, resolved
 from msvi.errors import InputError

@@ -1,7 +1,6 @@
 """Trajectories from a data file: which file it is, what it lacks, and the data set it makes."""
 
 import contextlib
-import dataclasses
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,20 +8,15 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from msvi.data import pdebench, the_well
-from msvi.data.arrays import StoredArray, reading
 from msvi.data.division import divide
-from msvi.data.files import open_variables, recognise
+from msvi.data.formats import pdebench, the_well
+from msvi.data.formats.arrays import StoredArray, reading
+from msvi.data.formats.files import open_variables, recognise
+from msvi.data.formats.layout import Layout, from_variables
 from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
-from msvi.data.layout import Layout, from_variables
 from msvi.data.problems import find_problems, gather, refuse
 from msvi.data.split import SPLITS, Dataset, Split, check_dataset
 from msvi.data.values import find_value_problems
-
-
-@dataclasses.dataclass(frozen=True)
-class Recorded:
-    """Trajectories from a data file; no equation is known."""
 
 
 class Recording(NamedTuple):
@@ -85,7 +79,7 @@ def record(kind: str, layout: Layout, pieces: Pieces, problems: list[tuple[str, 
 def load_recorded(
     path: str, boundary: tuple[str, ...], num_train: int, num_val: int, num_test: int, seed: int
 ) -> Dataset:
-    """The trajectories of a data file in the layout of `msvi.data.layout`, of PDEBench or of The Well.
+    """The trajectories of a data file in the layout of `msvi.data.formats.layout`, of PDEBench or of The Well.
 
     Args:
       path: of a file, or of a folder of The Well.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from msvi.checksum import file_checksum
 from msvi.errors import InputError
+from msvi.provenance import file_checksum
 
 # Part of the key: raise it whenever the same parameters would give other numbers or another layout.
 _VERSION = 2

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from msvi.data.layout import AXES
+from msvi.data.formats.layout import AXES
 from msvi.data.split import Dataset, Split, spread
 
 # Trajectories, and frames of each, in which the ends of periodic axes are compared.

@@ -9,7 +9,7 @@ from msvi.errors import InputError, require_at_least, require_positive
 LAYOUTS = ("global", "cells")
 FRAMES = ("fixed", "moving")
 COORDINATES = ("cells", "modes")
-# Hidden widths that are left to `msvi.suggest`.
+# Hidden widths that are left to `msvi.recipe.suggest`.
 LEFT_OPEN = (0,)
 
 
@@ -19,35 +19,38 @@ class ModelConfig:
 
     Attributes:
       micro_dim: microscale latents, of the domain or of each cell; 0 is the closure baseline, macroscale only, and -1
-        leaves it to `msvi.suggest`.
+        leaves it to `msvi.recipe.suggest`.
       micro_layout: `"global"`, where the microscale is `micro_dim` numbers for the whole domain, seen and given by
         dense networks; or `"cells"`, where it is as many in every coarse cell, and all networks are local and shared by
-        the cells (see `msvi.model.global_layout` and `msvi.model.cells_layout`). `"auto"` leaves it to `msvi.suggest`.
+        the cells (see `msvi.model.global_layout` and `msvi.model.cells_layout`). `"auto"` leaves it to
+        `msvi.recipe.suggest`.
       coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file, or if it says
-        none what `msvi.suggest` finds.
+        none what `msvi.recipe.suggest` finds.
       n_sigma: half-width of the filter kernel in units of `s`.
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees; -1 leaves it to
-        `msvi.suggest`.
+        `msvi.recipe.suggest`.
       macro_hidden, micro_hidden: hidden widths of the two drift networks; of `cells`, where one gives both rates, it
         is `micro_hidden`.
       conservative: whether the macroscale rates of `cells` are differences of fluxes through the faces of the cells, so
         that the drift leaves sums of `zeta` over the mesh as they are; for periodic axes.
       linear_radius: coarse cells to each side that a linear map beside the macroscale drift network sees; with one
         there is also one beside the microscale drift network, of all that this sees. 0 for none, -1 leaves it to
-        `msvi.suggest`.
+        `msvi.recipe.suggest`.
       quadratic_rank: products of two linear maps of what the drift network of `cells` sees, whose sums stand beside it;
-        equations of fluids and waves have such terms. 0 for none, -1 leaves it to `msvi.suggest`.
+        equations of fluids and waves have such terms. 0 for none, -1 leaves it to `msvi.recipe.suggest`.
       encoder_hidden, decoder_hidden: hidden widths of the microscale encoder and decoder. Theirs and `micro_hidden`
-        are left to `msvi.suggest` by one width of 0.
+        are left to `msvi.recipe.suggest` by one width of 0.
       encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
-        leaves it to `msvi.suggest`.
+        leaves it to `msvi.recipe.suggest`.
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
         travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (see
-        `msvi.model.frame`). `"auto"` leaves it to `msvi.suggest`.
+        `msvi.model.frame`). `"auto"` leaves it to
+        `msvi.recipe.suggest`.
       coordinates: in which the latent state holds the macroscale state, and in which its dispersion and posterior
         variance are diagonal: `"cells"`, where the noise of each cell is its own; or `"modes"`, Fourier modes along
         periodic axes and cosine modes along others, in which a noise is diagonal that is correlated from cell to cell
-        and the same everywhere. `"auto"` leaves it to `msvi.suggest`.
+        and the same everywhere. `"auto"` leaves it to
+        `msvi.recipe.suggest`.
       displacement_hidden: hidden widths of the network that places the micro expert in the moving frame.
       position_harmonics: number of Fourier harmonics that tell a cell's place in the moving frame.
       cell_features: numbers that tell the macroscale drift of a coarse cell where it lies and what the microscale means

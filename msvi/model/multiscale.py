@@ -16,7 +16,7 @@ from msvi.model.config import ModelConfig, check_pooling
 from msvi.model.filter import MacroFilter
 from msvi.model.gaps import fill_gaps
 from msvi.model.global_layout import GlobalLayout
-from msvi.scales import Scales
+from msvi.model.scales import Scales
 from msvi.types import Array, Gaussian, Params
 
 

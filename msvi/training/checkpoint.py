@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from msvi.checksum import file_checksum
 from msvi.errors import InputError
+from msvi.provenance import file_checksum
 from msvi.training.state import TrainState
 
 # In a checkpoint's folder: the CRC-32 of each of its other files, by relative path.

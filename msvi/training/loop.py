@@ -13,19 +13,20 @@ import numpy as np
 import tqdm
 from jax.sharding import Mesh
 
-from msvi import metrics
-from msvi.build import build_conditions, build_elbo, build_model, build_trajectories, check_data_file, check_patches
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, cut_windows
 from msvi.errors import InputError
-from msvi.forecast import forecast_latents, reconstruct, sample_field, solver_steps
+from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
-from msvi.portable import describe_model
 from msvi.provenance import peak_memory_gib
-from msvi.suggest import describe, resolve
+from msvi.recipe.build import build_conditions, build_model, check_data_file
+from msvi.recipe.suggest import describe, resolve
+from msvi.scores import metrics
+from msvi.training.build import build_elbo, build_trajectories, check_patches
 from msvi.training.calibration import calibrate
+from msvi.training.portable import describe_model
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
 from msvi.training.signs import find_signs
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state

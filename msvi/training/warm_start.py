@@ -5,11 +5,12 @@ import os
 import jax
 import jax.numpy as jnp
 
-from msvi.build import build_elbo, build_model
 from msvi.config import Config, differences, load_json
 from msvi.data.split import Dataset
 from msvi.errors import InputError
-from msvi.suggest import resolve
+from msvi.recipe.build import build_model
+from msvi.recipe.suggest import resolve
+from msvi.training.build import build_elbo
 from msvi.training.state import TrainState, template_state
 from msvi.training.workdir import Workdir, check_same_scales
 from msvi.types import Params

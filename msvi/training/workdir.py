@@ -18,7 +18,7 @@ from tensorboardX.record_writer import RecordWriter
 from msvi.config import Config, differences, load_json, to_dict
 from msvi.data.split import Dataset
 from msvi.errors import InputError
-from msvi.scales import Scales
+from msvi.model.scales import Scales
 from msvi.training.checkpoint import CheckpointStore, explain_full_disk
 from msvi.training.lock import hold_lock
 
@@ -46,7 +46,7 @@ class Workdir(NamedTuple):
 
     @property
     def model(self) -> str:
-        """All that the model needs beside its weights, JSON; see `msvi.portable`."""
+        """All that the model needs beside its weights, JSON; see `msvi.training.portable`."""
         return os.path.join(self.path, "model.json")
 
     @property

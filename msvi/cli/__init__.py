@@ -1,0 +1,1 @@
+"""The commands of `msvi`, each a module with `start`, and what they share."""

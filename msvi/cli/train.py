@@ -1,0 +1,29 @@
+"""Trains a multiscale model: `msvi train --config=configs/burgers_1d.py --workdir=runs/burgers_1d`."""
+
+from absl import flags
+
+from msvi.cli import entry
+from msvi.training.loop import train
+
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run; runs/<case>_[cells_]d<micro_dim>_s<seed> if left out. The same command resumes.",
+)
+DISTRIBUTED = flags.DEFINE_boolean(
+    "distributed", False, "This is one of several processes, on one host or more, that train one model together."
+)
+
+
+def main() -> None:
+    """Trains as the flags say."""
+    config = entry.read_config()
+    if DISTRIBUTED.value:
+        entry.connect()
+    train(config, WORKDIR.value or f"runs/{config.run_name}")
+
+
+def start() -> None:
+    """Parses the flags and trains."""
+    entry.define_config_flag()
+    entry.run(main)

@@ -1,1 +1,0 @@
-"""The commands of `msvi`, each a module with `start`."""

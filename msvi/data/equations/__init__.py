@@ -1,0 +1,1 @@
+"""The equations whose solutions are the published cases, one a file."""

@@ -1,0 +1,1 @@
+"""The forms of files that fields are read from, one a file."""

@@ -1,0 +1,1 @@
+"""Scores, figures and result files of a run or a baseline over a split."""

@@ -1,0 +1,1 @@
+"""Forecasts: encode the first frame, solve the SDE, decode."""

@@ -1,0 +1,541 @@
+"""What the training trajectories suggest: scales, layout, mesh, windows, posterior and weights that a configuration
+leaves.
+
+A field of the configuration is left open by 0, `"auto"` or, where 0 has a meaning, -1; with the posterior the
+initial dispersion is left open too. Everything here is read off the training trajectories, before any training, and
+does not change when the data come in other units.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from msvi.config import Config
+from msvi.data.split import Dataset, Split, spread
+from msvi.errors import InputError
+from msvi.inference.config import InferenceConfig
+from msvi.model.cells_layout import to_blocks
+from msvi.model.config import LEFT_OPEN, ModelConfig
+from msvi.model.filter import MacroFilter
+from msvi.model.frame import concentration
+from msvi.model.networks import pool
+from msvi.model.scales import Scales
+from msvi.training.config import TrainConfig
+
+# Coarse cells per axis, at least.
+FEWEST_CELLS = 4
+# Coarse cells per axis that are aimed at, by the number of axes; as in the published cases.
+_CELLS = {1: 16, 2: 8, 3: 4}
+# Coarse cells to each side that the drift network of a cell sees. With more, that of a smooth chaotic field was seen to
+# leave the attractor in the end, and that of a field driven by noise to follow the noise of its training paths.
+_STENCIL = {1: 2, 2: 2, 3: 1}
+# Where the microscale is in cells the network is told of it in each cell, and may see one more. A linear map over all
+# of the mesh would be free for waves that do not fit on it: on a larger domain, which has such, they were seen to grow.
+_CELLS_STENCIL, _CELLS_LINEAR = {1: 3, 2: 2, 3: 1}, {1: 4, 2: 2, 3: 1}
+# The linear map beside it reaches over all of the meshes aimed at, so that each of their waves has its own speed.
+_LINEAR = {1: 8, 2: 4, 3: 2}
+# Products beside the drift network where it is shared by cells.
+_QUADRATIC = 128
+# Hidden widths, learning rate and steps. Cells have many small networks, which bear a larger rate, that has to fall
+# for long, and need more steps; in two and three dimensions a step costs too much for that.
+_HIDDEN, _RATE, _STEPS = (128, 128), 2e-3, 10_000
+_CELLS_HIDDEN = (64, 64)
+_CELLS_RATE, _CELLS_STEPS = {1: 5e-3, 2: 2e-3, 3: 2e-3}, {1: 33_000, 2: 12_000, 3: 12_000}
+# Microscale latents: of the domain; of each cell at most, and the share of the field's deviation that as many straight
+# directions in a cell may leave.
+_LATENTS, _MOST_LATENTS, _LEFT = 5, 8, 0.025
+# Values of a frame from which on dense networks of all of them are too large.
+_LARGE = 2**16
+# Numbers that the microscale encoder sees at most; more are averaged over blocks.
+_ENCODED = 4096
+# Trajectories, frames of each and frames in all that are looked at.
+_TRAJECTORIES, _FRAMES, _SNAPSHOTS = 16, 512, 256
+# Exponent of the mean squared increment in time, below which paths count as rough: 1 of a diffusion, 2 of a smooth one.
+_ROUGH = 1.5
+# Part of its deviation by which a straight line between two nodes may miss the coarse field half-way: the nodes of a
+# pure oscillation then lie 0.4 radian apart.
+_MISSED = 0.02
+# Steps of the solver from one such node to the next: an oscillation then lags by a thousandth of its phase.
+_STEPS_PER_NODE = 6
+# Values of each channel whose median is taken.
+_PICKED = 1_000_000
+# Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
+_ONE_STRUCTURE = 0.5
+# Trajectories from which on it can be told whether one place differs from another.
+_MANY = 8
+# Initial dispersion of smooth paths, per correlation time.
+_LEAST_DISPERSION = 2e-3
+# Share of what noise drives that may be in waves too short for the mesh.
+_UNCARRIED = 0.02
+# Latents of a mesh that is refined for it, and up to which a rotation of them all is learned.
+_MANY_LATENTS = 1024
+# Windows of frames: for smooth paths, whose nodes lie apart, and for rough ones, where each frame is one.
+_SMOOTH_WINDOW, _ROUGH_WINDOW = 64, 32
+# Where the microscale is in cells, whose latents change faster than the coarse field: windows, and how much closer the
+# nodes lie.
+_CELLS_WINDOW, _CELLS_NODES = 32, 2
+
+
+class Motion(NamedTuple):
+    """How the field, averaged over coarse cells, changes in time.
+
+    Attributes:
+      spacing: median time between frames.
+      correlation_time: after which the mean squared increment is 1 - 1/e of its largest.
+      exponent: of the mean squared increment at short lags, noise taken off; 1 of a diffusion, 2 of a smooth path.
+      node_frames: frames from one node to the next that a smooth interpolation may leave out.
+      diffusion: mean squared increment per unit of time at the shortest lag, in units of the field's variance.
+    """
+
+    spacing: float
+    correlation_time: float
+    exponent: float
+    node_frames: int
+    diffusion: float
+
+    @property
+    def rough(self) -> bool:
+        """Whether noise drives the paths."""
+        return self.exponent < _ROUGH
+
+
+def resolve(config: Config, dataset: Dataset) -> Config:
+    """`config` with what it leaves open filled in from the training trajectories.
+
+    Raises:
+      InputError: training fields that do not vary, or a grid that no coarsening divides.
+    """
+    return _resolve(config, dataset, *_find_motion(config, dataset)) if _open(config) else config
+
+
+def _find_motion(config: Config, dataset: Dataset) -> tuple[Scales, Motion]:
+    """Scales of the fields, and their motion on the mesh that is given or aimed at."""
+    scales = field_scales(dataset.train)
+    coarsening = config.model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
+    return scales, find_motion(dataset.train, scales, coarsening)
+
+
+def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -> Config:
+    model, inference, train = config.model, config.inference, config.train
+    given = model.coarsening or dataset.coarsening
+    coarsening = given or suggest_coarsening(dataset.grid)
+    rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
+    if rough and not given:
+        coarsening = _carry_noise(dataset, scales, coarsening)
+    snapshots = _snapshots(dataset.train, scales)
+    focus = _focus(dataset, snapshots)
+    if model.micro_layout == "auto":
+        layout = "global" if _against_cells(config, dataset, rough, focus) else "cells"
+        model = dataclasses.replace(model, micro_layout=layout)
+    local = model.micro_layout == "cells"
+    pooling = model.encoder_pooling or _pooling(dataset, coarsening, local)
+    model = dataclasses.replace(model, coarsening=coarsening, encoder_pooling=pooling)
+    counts, weighs = local and model.micro_dim < 0, not inference.drift_weight and not rough
+    missed = _missed(model, dataset, snapshots) if counts or weighs else None
+    if model.micro_dim < 0:
+        model = dataclasses.replace(model, micro_dim=_latents_of_cell(missed) if counts else _LATENTS)
+    model, train = _sizes(model, train, len(dataset.grid))
+    if model.stencil_radius < 0:
+        reach = _CELLS_STENCIL if local else _STENCIL
+        model = dataclasses.replace(model, stencil_radius=reach[len(dataset.grid)])
+    if model.linear_radius < 0:
+        reach = _CELLS_LINEAR if local else _LINEAR
+        radius = max(model.stencil_radius, reach[len(dataset.grid)])
+        model = dataclasses.replace(model, linear_radius=radius)
+    if model.quadratic_rank < 0:
+        model = dataclasses.replace(model, quadratic_rank=_QUADRATIC if local else 0)
+    inference = _windows(inference, motion, rough, local, int(dataset.train.lengths.min()))
+    if not inference.drift_weight:
+        weight = _weight(missed, model.micro_dim) if weighs else 1.0
+        inference = dataclasses.replace(inference, drift_weight=weight)
+    if inference.rotation == "auto":
+        latents = _num_values(dataset, coarsening) + model.micro_dim
+        if local:  # those of a cell
+            latents = dataset.num_channels + model.micro_dim
+        inference = dataclasses.replace(inference, rotation="learned" if latents <= _MANY_LATENTS else "none")
+    if model.coordinates == "auto":
+        model = dataclasses.replace(model, coordinates="modes" if rough and not local else "cells")
+    time_unit = model.time_unit or motion.correlation_time
+    if config.inference.posterior == "auto":
+        begin = max(motion.diffusion * time_unit, _LEAST_DISPERSION) if rough else _LEAST_DISPERSION
+        model = dataclasses.replace(model, init_log_q=round(float(np.log(begin)), 2))
+    if model.micro_frame == "auto":
+        moves = focus > _ONE_STRUCTURE and not local
+        model = dataclasses.replace(model, micro_frame="moving" if moves else "fixed")
+    if train.random_shift < 0:
+        train = dataclasses.replace(train, random_shift=_shift(dataset, snapshots, coarsening, model.micro_frame))
+    model = dataclasses.replace(model, time_unit=time_unit)
+    forecast = config.forecast
+    if not forecast.steps_per_frame:
+        steps = 1 if rough else -(-_STEPS_PER_NODE // motion.node_frames)
+        forecast = dataclasses.replace(forecast, steps_per_frame=steps)
+    if forecast.dispersion == "auto":
+        forecast = dataclasses.replace(forecast, dispersion="validation" if local and not rough else "bound")
+    return dataclasses.replace(config, model=model, inference=inference, train=train, forecast=forecast)
+
+
+def field_scales(train: Split) -> Scales:
+    """Mean, deviation and median of each channel, and the usual spacing, in one pass with one trajectory in memory.
+
+    The median is that of values spread over trajectories, frames and points. A channel that never changes has the
+    deviation of one that is as large as itself, or 1 where it is zero.
+
+    Raises:
+      InputError: no channel varies.
+    """
+    num_channels = train.u.shape[-1]
+    axes = tuple(range(train.u.ndim - 2))
+    count, first, second = np.zeros((3, num_channels))
+    picked: list[np.ndarray] = []
+    # About a value of the data, so that squares do not lose what an offset leaves, and in its units.
+    origin = np.asarray(train.u[0, 0], np.float64).reshape(-1, num_channels).mean(axis=0)
+    size = np.abs(np.asarray(train.u[0], np.float64) - origin).reshape(-1, num_channels).max(axis=0)
+    size = np.where(size > 0, size, np.where(origin == 0, 1.0, np.abs(origin)))
+    for i, u in enumerate(train.u):
+        observed = train.observed(i)
+        where = True if observed is None else observed
+        values = (np.asarray(u, np.float64) - origin) / size
+        count += values.size / num_channels if observed is None else observed.sum(axis=axes)
+        first += values.sum(axis=axes, where=where)
+        second += np.square(values).sum(axis=axes, where=where)
+        picked.append(_pick(values, observed, max(1, _PICKED // len(train.u))))
+    mean = first / np.maximum(count, 1)
+    variance = np.maximum(second / np.maximum(count, 1) - mean**2, 0)
+    mean, std = origin + size * mean, size * np.sqrt(variance)
+    constant = std <= 1e-6 * np.abs(mean)
+    if constant.all():
+        raise InputError("The training fields must vary, got one constant; check the data.")
+    std = np.where(constant, np.where(mean == 0, 1.0, np.abs(mean)), std)
+    found = np.concatenate(picked)
+    seen = np.isfinite(found).any(axis=0)
+    median = np.where(seen, np.nanmedian(np.where(seen, found, 0.0), axis=0), first / np.maximum(count, 1))
+    rest = origin + size * median
+    return Scales(*(tuple(numbers.tolist()) for numbers in (mean, std)), 1.0, _spacing(train), tuple(rest.tolist()))
+
+
+def _pick(values: np.ndarray, observed: np.ndarray | None, number: int) -> np.ndarray:
+    """About so many of the values `(time, *grid, channel)` at frames and points far apart, `(value, channel)`; NaN
+    where they were not observed."""
+    values = values if observed is None else np.where(observed, values, np.nan)
+    frames = spread(len(values), max(1, int(np.sqrt(number))))
+    at_points = values[frames].reshape(len(frames), -1, values.shape[-1])
+    points = spread(at_points.shape[1], max(1, number // len(frames)))
+    return at_points[:, points].reshape(-1, values.shape[-1])
+
+
+def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:
+    """Increments of the standardised field, averaged over coarse cells, at lags of 1, 2, 4, ... frames."""
+    paths = [_coarse_path(train, scales, coarsening, i) for i in spread(len(train.u), _TRAJECTORIES)]
+    longest = max(len(x) for x in paths)
+    lags = [2**k for k in range(int(np.log2(max(longest - 1, 1))) + 1)]
+    squares = np.array([_mean([np.mean((x[k:] - x[:-k]) ** 2, axis=1) for x in paths if len(x) > k]) / 2 for k in lags])
+    spacing = _spacing(train)
+    # Halves of the longest lags are seen by few pairs of frames.
+    half = max(1, len(lags) - 1)
+    # The shortest lags at which more than noise is seen.
+    start = 0
+    while start + 2 < len(lags) and squares[start + 1] - squares[start] < 0.3 * squares[start]:
+        start += 1
+    if start + 2 >= len(lags):
+        start = 0
+    near, far = squares[start + 1] - squares[start], squares[min(start + 2, len(lags) - 1)] - squares[start + 1]
+    # Two estimates that err on the side of rough: the first where increments stop growing, the second by noise.
+    exponent = max(_power(near, far), _power(squares[start], squares[start + 1])) if len(lags) > 2 else 2.0
+    noise = max(0.0, squares[start] - near / (2**exponent - 1)) if exponent > 0 else 0.0
+    signal = np.maximum(squares - noise, 0)
+    # The first lag that is far enough, with a straight line between lags.
+    level = (1 - np.exp(-1)) * signal[:half].max()
+    lag = float(np.interp(level, np.maximum.accumulate(signal[:half]), lags[:half])) if half > 1 else float(lags[-1])
+    missed = [_mean([_half_way(x, k) for x in paths if len(x) > 2 * k]) for k in lags if 2 * k < longest]
+    allowed = _MISSED**2 * signal.max() + 1.5 * noise
+    fine = [2 * k for k, error in zip(lags, missed, strict=False) if error <= allowed]
+    return Motion(
+        spacing=spacing,
+        correlation_time=max(lag, 1.0) * spacing,
+        exponent=exponent,
+        node_frames=max(fine, default=1),
+        diffusion=float(2 * signal[start] / (lags[start] * spacing)),
+    )
+
+
+def _power(near: float, far: float) -> float:
+    """To which power of the lag something grows that doubling the lag takes from `near` to `far`, from 0 to 2."""
+    return float(np.clip(np.log2(max(far, 1e-12) / max(near, 1e-12)), 0, 2))
+
+
+def coarsenings(grid: tuple[int, ...]) -> list[int]:
+    """Those that divide the grid and leave enough cells along each axis."""
+    divisor = math.gcd(*grid)
+    return [s for s in range(2, min(grid) // FEWEST_CELLS + 1) if divisor % s == 0]
+
+
+def suggest_coarsening(grid: tuple[int, ...]) -> int:
+    """The divisor of the grid that comes nearest to 16, 8 or 4 coarse cells along the shortest of 1, 2 or 3 axes.
+
+    Raises:
+      InputError: there is none that leaves at least 4 cells.
+    """
+    choices, shortest = coarsenings(grid), min(grid)
+    if not choices:
+        raise InputError(
+            f"No coarsening divides the grid {grid} into at least {FEWEST_CELLS} cells along each axis; interpolate "
+            "the fields to numbers of points with common divisors, powers of 2 for example."
+        )
+    aim = _CELLS[len(grid)]
+    return min(choices, key=lambda s: (abs(np.log(shortest / s / aim)), s))
+
+
+def describe(config: Config, dataset: Dataset) -> list[str]:
+    """What `resolve` fills in and why, a line each."""
+    scales, motion = _find_motion(config, dataset)
+    found = _resolve(config, dataset, scales, motion)
+    m, i, why = found.model, found.inference, ""
+    if config.model.micro_layout == "auto":
+        focus = _focus(dataset, _snapshots(dataset.train, scales))
+        why = _against_cells(config, dataset, i.posterior == "markov", focus) or "nothing speaks against cells"
+        why = f" ({why})"
+    paths = "rough, driven by noise" if motion.rough else "smooth"
+    return [
+        f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells",
+        f"microscale layout {m.micro_layout}{why}, {m.micro_dim} latents "
+        f"{'in each cell' if m.micro_layout == 'cells' else 'for the whole domain'}",
+        f"time unit {m.time_unit:.4g}; frames are {motion.spacing:.4g} apart, correlated over "
+        f"{motion.correlation_time:.4g}",
+        f"posterior {i.posterior}: squared increments grow with lag to the power {motion.exponent:.2f}, paths are "
+        f"{paths}",
+        f"window {i.window} frames, {i.num_nodes} of them encoded, {i.num_scored} scored, {i.num_quadrature} "
+        "quadrature points",
+        f"drift weight {i.drift_weight:.3g}, macroscale coordinates {m.coordinates}",
+        f"stencil radius {m.stencil_radius}, that of the linear map {m.linear_radius}, quadratic rank "
+        f"{m.quadratic_rank}",
+        f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
+        f"{m.encoder_pooling}",
+        f"{found.forecast.steps_per_frame} solver steps a frame, their dispersion by {found.forecast.dispersion}",
+    ]
+
+
+def _open(config: Config) -> bool:
+    m, i = config.model, config.inference
+    numbers = (m.coarsening, m.encoder_pooling, m.time_unit)
+    numbers += (config.forecast.steps_per_frame, i.window, i.num_nodes, i.num_scored, i.num_quadrature, i.drift_weight)
+    numbers += (config.train.steps, config.train.learning_rate)
+    return (
+        0 in numbers
+        or LEFT_OPEN in (m.micro_hidden, m.encoder_hidden, m.decoder_hidden)
+        or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation, config.forecast.dispersion)
+        or min(m.micro_dim, m.stencil_radius, m.linear_radius, m.quadratic_rank, config.train.random_shift) < 0
+    )
+
+
+def _windows(inference: InferenceConfig, motion: Motion, rough: bool, local: bool, frames: int) -> InferenceConfig:
+    """The posterior, window, nodes, scored frames and quadrature points that are left open.
+
+    Args:
+      local: whether the microscale is in cells.
+      frames: of the shortest trajectory.
+    """
+    window = inference.window or min(_ROUGH_WINDOW if rough else _CELLS_WINDOW if local else _SMOOTH_WINDOW, frames)
+    apart = 1 if rough else motion.node_frames
+    if local:
+        apart = max(1, apart // _CELLS_NODES)
+    nodes = inference.num_nodes or int(np.clip(-(-(window - 1) // apart) + 1, min(8, window), window))
+    return dataclasses.replace(
+        inference,
+        posterior="markov" if rough else "smooth",
+        window=window,
+        num_nodes=nodes,
+        num_scored=inference.num_scored or min(8 if rough else 4, window),
+        num_quadrature=inference.num_quadrature or max(16, nodes),
+    )
+
+
+def _sizes(model: ModelConfig, train: TrainConfig, ndim: int) -> tuple[ModelConfig, TrainConfig]:
+    """Widths, learning rate and steps that are left open, by the layout."""
+    local = model.micro_layout == "cells"
+    widths = _CELLS_HIDDEN if local else _HIDDEN
+    names = [n for n in ("micro_hidden", "encoder_hidden", "decoder_hidden") if getattr(model, n) == LEFT_OPEN]
+    model = dataclasses.replace(model, **dict.fromkeys(names, widths))
+    rate = train.learning_rate or (_CELLS_RATE[ndim] if local else _RATE)
+    steps = train.steps or (_CELLS_STEPS[ndim] if local else _STEPS)
+    return model, dataclasses.replace(train, learning_rate=rate, steps=steps)
+
+
+def _missed(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> np.ndarray:
+    """What the mesh does not carry of `snapshots`, `(sample, value)`: of whole frames, or where the microscale is in
+    cells of one cell each."""
+    mesh = MacroFilter(dataset.grid, model.coarsening, model.n_sigma, dataset.boundary)
+    kernel = mesh.init_kernel()
+    carried = jax.lax.map(lambda u: mesh.lift(kernel, mesh.restrict(kernel, u)), snapshots, batch_size=16)
+    rest = (snapshots - np.asarray(carried)).astype(np.float64)
+    if model.micro_layout == "global":
+        return rest.reshape(len(rest), -1)
+    blocks = np.stack([np.asarray(to_blocks(u, model.coarsening)) for u in rest])
+    return blocks.reshape(-1, blocks.shape[-1])
+
+
+def _latents_of_cell(missed: np.ndarray) -> int:
+    """Principal directions of what the mesh misses in one cell that hold it but for `_LEFT` of the field's deviation,
+    at most `_MOST_LATENTS`."""
+    spectrum = np.linalg.eigvalsh(missed.T @ missed / len(missed))[::-1]
+    left = np.sqrt(np.maximum(spectrum.sum() - np.cumsum(spectrum), 0) / len(spectrum))
+    return min(1 + int((left > _LEFT).sum()), _MOST_LATENTS)
+
+
+def _weight(missed: np.ndarray, latents: int) -> float:
+    """Values of a frame, or of a cell, over independent errors of the decoder, `(sum of eigenvalues)² / sum of squares`
+    of their covariance.
+
+    In place of the decoder's errors stands what neither the mesh nor the leading modes of the rest, one for each
+    microscale latent, carry: where that is white noise the weight is 1 and the bound is taken as it is; where it is a
+    few coherent shapes, its neighbouring points are no independent evidence. Source of tempering a likelihood so:
+    Ribatet, Cooley & Davison, Statistica Sinica 22, 2012.
+    """
+    count, values = missed.shape
+    # Of many latents, leave directions from which to tell what is left.
+    latents = min(latents, count // 2)
+    spectrum = np.linalg.eigvalsh(missed @ missed.T if count < values else missed.T @ missed)[::-1][latents:]
+    spectrum = np.maximum(spectrum, 0)
+    if count <= latents + 1 or not spectrum.sum() > 0:
+        return 1.0
+    # Of so many frames, white noise would show fewer directions than it has.
+    inverse = np.sum(spectrum**2) / np.sum(spectrum) ** 2 - 1 / count
+    independent = 1 / np.clip(inverse, 1 / values, 1.0)
+    return float(f"{values / independent:.3g}")
+
+
+def _carry_noise(dataset: Dataset, scales: Scales, coarsening: int) -> int:
+    """The largest divisor up to `coarsening` whose mesh holds nearly all waves of the increments in time.
+
+    White noise of the observation is taken off. `coarsening` itself where no mesh of a reasonable size does. What
+    drives the waves that the mesh lacks would be left to the microscale latents, which are curved functions of them.
+    """
+    shares = _short_waves(dataset, scales)
+    for s in reversed([s for s in coarsenings(dataset.grid) if s <= coarsening]):
+        if _num_values(dataset, s) > _MANY_LATENTS:
+            break
+        if all(share[n // s] <= _UNCARRIED for share, n in zip(shares, dataset.grid, strict=True)):
+            return s
+    return coarsening
+
+
+def _num_values(dataset: Dataset, coarsening: int) -> int:
+    """Of the macroscale state."""
+    return math.prod(n // coarsening for n in dataset.grid) * dataset.num_channels
+
+
+def _short_waves(dataset: Dataset, scales: Scales) -> list[np.ndarray]:
+    """For each axis the share of the increments' power in waves that `n` cells cannot tell apart, for `n` from 0 on."""
+    train, powers = dataset.train, [0.0 for _ in dataset.grid]
+    for i in spread(len(train.u), _TRAJECTORIES):
+        change = np.diff(_first_frames(train, scales, i), axis=0)
+        powers = [
+            power + _power_spectrum(np.moveaxis(change, axis + 1, -1), kind)
+            for axis, (power, kind) in enumerate(zip(powers, dataset.boundary, strict=True))
+        ]
+    return [_beyond(*of_axis) for of_axis in zip(powers, dataset.grid, dataset.boundary, strict=True)]
+
+
+def _power_spectrum(u: np.ndarray, kind: str) -> np.ndarray:
+    """Along the last axis, the mean over the others: of whole waves on a circle, of half waves between edges."""
+    # Half waves are those of a circle twice as long.
+    around = u if kind == "periodic" else np.concatenate([u, u[..., ::-1]], axis=-1)
+    return np.mean(np.abs(np.fft.rfft(around)) ** 2, axis=tuple(range(u.ndim - 1)))
+
+
+def _beyond(power: np.ndarray, points: int, kind: str) -> np.ndarray:
+    """Share of the power, white noise taken off, in waves too short for `n` cells, for `n` from 0 to `points`."""
+    power = np.maximum(power - np.median(power[len(power) // 2 :]), 0.0)
+    beyond = np.cumsum(power[::-1])[::-1] / max(power.sum(), 1e-30)
+    waves = np.arange(points + 1) // (2 if kind == "periodic" else 1)
+    return beyond[np.minimum(waves, len(beyond) - 1)]
+
+
+def _focus(dataset: Dataset, snapshots: np.ndarray) -> float:
+    """How far differences gather at one place, in nearly all frames."""
+    return float(np.quantile(jax.vmap(lambda u: concentration(u, dataset.boundary))(snapshots), 0.05))
+
+
+def _against_cells(config: Config, dataset: Dataset, rough: bool, focus: float) -> str:
+    """Why the microscale should be a few numbers for the whole domain; empty if it should be in cells, for several
+    structures move, on smooth paths, over a domain that is periodic or large, or for a setting asks for them."""
+    m = config.model
+    if m.conservative or config.train.patch_cells:
+        return ""
+    if m.coordinates == "modes" or m.micro_frame == "moving":
+        return f"model.coordinates is {m.coordinates}, model.micro_frame {m.micro_frame}"
+    if rough:
+        return "noise drives the paths"
+    if math.prod(dataset.grid) * dataset.num_channels > _LARGE:
+        return ""
+    if any(kind != "periodic" for kind in dataset.boundary):
+        return "the domain has edges and is not large"
+    return "one structure moves" if focus > _ONE_STRUCTURE else ""
+
+
+def _pooling(dataset: Dataset, coarsening: int, local: bool) -> int:
+    """The smallest divisor of the coarsening that leaves the encoder few enough numbers, of the field or of three cells
+    a side."""
+    values = (3 * coarsening) ** len(dataset.grid) if local else math.prod(dataset.grid)
+    values *= dataset.num_channels
+    divisors = [p for p in range(1, coarsening + 1) if coarsening % p == 0]
+    return next((p for p in divisors if values / p ** len(dataset.grid) <= _ENCODED), coarsening)
+
+
+def _shift(dataset: Dataset, snapshots: np.ndarray, coarsening: int, micro_frame: str) -> int:
+    """Shifts over the shortest axis where all are periodic and no place differs from another; else none.
+
+    In a moving frame shifts by whole coarse cells teach nothing new.
+    """
+    forced = dataset.train.forcing is not None and dataset.train.forcing.ndim > 3
+    if forced or any(kind != "periodic" for kind in dataset.boundary):
+        return 0
+    if micro_frame == "moving":
+        return coarsening - 1
+    # Flat is a mean field that varies no more than those of as many independent fields would, twice over.
+    count = len(dataset.train.u)
+    flat = count >= _MANY and snapshots.mean(axis=0).std() < 2 / np.sqrt(count)
+    return min(dataset.grid) - 1 if flat else 0
+
+
+def _snapshots(train: Split, scales: Scales) -> np.ndarray:
+    """Standardised frames spread over trajectories and times, gaps filled with the median, `(frame, *grid,
+    channel)`."""
+    each = max(1, _SNAPSHOTS // len(train.u))
+    found = []
+    for i in spread(len(train.u), _SNAPSHOTS):
+        observed = train.observed(i)
+        for k in spread(int(train.lengths[i]), each):
+            u = scales.standardise(np.asarray(train.u[i, k], np.float64))
+            found.append(u if observed is None else np.where(observed[k], u, 0.0))
+    return np.stack(found).astype(np.float32)
+
+
+def _coarse_path(train: Split, scales: Scales, coarsening: int, i: int) -> np.ndarray:
+    """Averages over coarse cells of one trajectory's first frames, `(time, cell)`."""
+    u = _first_frames(train, scales, i)
+    # Time as a further channel: blocks are of the grid's axes alone.
+    moved = np.moveaxis(u, 0, -1).reshape(*u.shape[1:-1], -1)
+    return pool(moved, coarsening).reshape(-1, len(u)).T
+
+
+def _first_frames(train: Split, scales: Scales, i: int) -> np.ndarray:
+    """Standardised first frames of one trajectory, gaps filled with the median, `(time, *grid, channel)`."""
+    frames, observed = min(int(train.lengths[i]), _FRAMES), train.observed(i)
+    u = scales.standardise(np.asarray(train.u[i, :frames], np.float64))
+    return u if observed is None else np.where(observed[:frames], u, 0.0)
+
+
+def _half_way(x: np.ndarray, k: int) -> np.ndarray:
+    """Squared distance of each frame from the mean of those `k` before and after it, the mean over cells."""
+    return np.mean((x[k:-k] - (x[2 * k :] + x[: -2 * k]) / 2) ** 2, axis=1)
+
+
+def _spacing(train: Split) -> float:
+    return float(np.median(np.concatenate([np.diff(t[:n]) for t, n in zip(train.t, train.lengths, strict=True)])))
+
+
+def _mean(values: list[np.ndarray]) -> float:
+    return float(np.mean(np.concatenate(values)))

@@ -1,0 +1,1 @@
+"""What is written for readers: pictures, tables, the page of all results."""

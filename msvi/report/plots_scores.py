@@ -1,0 +1,238 @@
+"""Figures of probabilistic scores: calibration of ensembles, scores against lead time, spectra.
+
+Models that are there for comparison are grey and told apart by dashes and markers, others coloured.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from msvi.errors import InputError
+from msvi.report.axes import LEGEND_ABOVE, as_array, finish, new_axes, set_log, tidy
+from msvi.report.plots import (
+    DRIFT,
+    FORECAST,
+    MACRO,
+    MICRO,
+    OTHER,
+    RECONSTRUCTION,
+    REFERENCE,
+    TRUTH,
+    error_against_micro_dim,
+)
+
+_COLORS = {
+    "truth": TRUTH,
+    "forecast": FORECAST,
+    "macroscale part": MACRO,
+    "reconstruction": RECONSTRUCTION,
+    "noise floor": REFERENCE,
+}
+_SPARE = (FORECAST, MACRO, OTHER, MICRO, DRIFT)
+_DASHES = ((4, 1.5), (1, 1.2), (6, 1.5, 1, 1.5), (2.5, 1), (8, 2))
+_MARKERS = "o^sDv"
+_SPREAD_SKILL_RANGE = (0.8, 1.25)  # within a factor of 1.25
+_CUT = 10.0
+
+
+def reliability_diagram(
+    levels: ArrayLike,
+    observed: Mapping[str, ArrayLike],
+    xlabel: str = "nominal coverage",
+    ylabel: str = "observed coverage",
+    ax: Axes | None = None,
+) -> Figure:
+    """Observed frequency against the nominal one; on the diagonal they are equal, and the distance to it is shaded.
+
+    Either the coverage of central intervals, above the diagonal where the ensemble is too wide, or the share of
+    observations below predictive quantiles.
+
+    Args:
+      levels: nominal, `(level,)` in (0, 1).
+      observed: label -> `(level,)`; NaN leaves a gap.
+      xlabel, ylabel: of the axes.
+      ax: to draw into.
+
+    Returns:
+      The figure; its lines are the diagonal and one per label.
+    """
+    sizes = {}
+    levels = as_array("levels", levels, ("level",), sizes)
+    own, ax = ax is None, _axes(observed, "observed", 4.4, ax)
+    ax.plot([0, 1], [0, 1], color=REFERENCE, lw=1.0, ls="--", label="calibrated")
+    for (label, values), color in zip(observed.items(), _colors(observed), strict=True):
+        values = as_array(f"observed[{label!r}]", values, ("level",), sizes)
+        ax.fill_between(levels, levels, values, color=color, alpha=0.15, lw=0)
+        ax.plot(levels, values, color=color, lw=1.8, marker="o", ms=3, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    return _finish(ax, own)
+
+
+def score_over_lead_time(
+    t: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    ylabel: str,
+    references: Mapping[str, ArrayLike] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Scores against lead time on a logarithmic axis: the median, and the band from the 10 % to the 90 % quantile.
+
+    The axis ends at ten times the largest median of `scores`: a reference that blows up does not hide the rest.
+
+    Args:
+      t: lead times, `(time,)`.
+      scores: label -> quantiles 10, 50 and 90 % over the trajectories, `(3, time)`, or a single line `(time,)`; NaN
+        leaves a gap.
+      ylabel: name of the score.
+      references: label -> `(time,)`, what is there for comparison, in grey.
+      ax: to draw into.
+
+    Returns:
+      The figure; one line per label, references first.
+    """
+    sizes = {}
+    t = as_array("t", t, ("time",), sizes)
+    references = references or {}
+    own, ax = ax is None, _axes({**scores, **references}, "scores", 3.8, ax)
+    for (label, values), style in zip(references.items(), _reference_styles(len(t)), strict=False):
+        values = as_array(f"references[{label!r}]", values, ("time",), sizes)
+        ax.plot(t, values, label=label, **style)
+    medians = []
+    for (label, values), color in zip(scores.items(), _colors(scores), strict=True):
+        if np.ndim(values) == 2:
+            values = as_array(f"scores[{label!r}]", values, ("quantile", "time"), sizes | {"quantile": 3})
+            ax.fill_between(t, values[0], values[2], color=color, alpha=0.2, lw=0)
+            values = values[1]
+        medians.append(as_array(f"scores[{label!r}]", values, ("time",), sizes))
+        ax.plot(t, medians[-1], color=color, lw=0.8 if label == "noise floor" else 1.8, label=label)
+    ax.set(xlabel="lead time", ylabel=ylabel, xlim=(t[0], t[-1]))
+    set_log(ax)
+    _cut(ax, np.array(medians), ax.get_ylim()[1])
+    return _finish(ax, own)
+
+
+def spread_skill_over_lead_time(t: ArrayLike, ratios: Mapping[str, ArrayLike], ax: Axes | None = None) -> Figure:
+    """Ratio of ensemble spread to error of its mean against lead time; 1 is calibrated, below the ensemble is too sure.
+
+    Args:
+      t: lead times, `(time,)`.
+      ratios: label -> `(time,)`; NaN leaves a gap.
+      ax: to draw into.
+
+    Returns:
+      The figure; its lines are 1, within the band of a factor of 1.25, and one per label.
+    """
+    sizes = {}
+    t = as_array("t", t, ("time",), sizes)
+    own, ax = ax is None, _axes(ratios, "ratios", 3.8, ax)
+    ax.axhspan(*_SPREAD_SKILL_RANGE, color=REFERENCE, alpha=0.15, lw=0, label="within a factor of 1.25")
+    ax.axhline(1, color=REFERENCE, lw=1.0, ls="--")
+    for (label, values), color in zip(ratios.items(), _colors(ratios), strict=True):
+        values = as_array(f"ratios[{label!r}]", values, ("time",), sizes)
+        ax.plot(t, values, color=color, lw=1.8, label=label)
+    ax.set(xlabel="lead time", ylabel="spread / error", xlim=(t[0], t[-1]))
+    set_log(ax)
+    return _finish(ax, own)
+
+
+def spectra(wavenumber: ArrayLike, power: Mapping[str, ArrayLike], ax: Axes | None = None) -> Figure:
+    """Power against wavenumber, both logarithmic; the axis holds ten decades at most.
+
+    Args:
+      wavenumber: `(wavenumber,)`; the mean of the field, at zero, is left out.
+      power: label -> `(wavenumber,)`. "truth", "forecast" and "macroscale part" have colours of their own.
+      ax: to draw into.
+
+    Returns:
+      The figure; one line per label.
+    """
+    sizes = {}
+    wavenumber = as_array("wavenumber", wavenumber, ("wavenumber",), sizes)
+    own, ax = ax is None, _axes(power, "power", 3.8, ax)
+    shown = wavenumber > 0
+    for (label, values), color in zip(power.items(), _colors(power), strict=True):
+        values = as_array(f"power[{label!r}]", values, ("wavenumber",), sizes)
+        style = {"lw": 2.6, "alpha": 0.55} if label == "truth" else {"lw": 1.6}  # seen beneath a forecast that meets it
+        ax.plot(wavenumber[shown], values[shown], color=color, label=label, **style)
+    ax.set(xlabel="wavenumber", ylabel="mean power", xscale="log", yscale="log")
+    low, high = ax.get_ylim()
+    ax.set_ylim(bottom=max(low, 1e-10 * high))
+    return _finish(ax, own)
+
+
+def error_beside_references(
+    micro_dim: ArrayLike,
+    error: ArrayLike,
+    reconstruction: ArrayLike,
+    noise_floor: ArrayLike,
+    references: Mapping[str, float],
+    published: Mapping[int, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """`msvi.report.plots.error_against_micro_dim` with the errors of other models as horizontal lines.
+
+    The axis ends at ten times our largest error: what lies beyond is named in the legend all the same.
+
+    Args:
+      micro_dim, error, reconstruction, noise_floor, published, title: as there.
+      references: label -> error.
+
+    Returns:
+      The figure; its lines are as there, followed by the references.
+    """
+    figure = error_against_micro_dim(micro_dim, error, reconstruction, noise_floor, published, title)
+    (ax,) = figure.axes
+    top = ax.get_ylim()[1]
+    for (label, value), style in zip(references.items(), _reference_styles(4), strict=False):
+        ax.plot(ax.get_xlim(), [value] * 2, label=label, scalex=False, **style | {"marker": ""})
+    _cut(ax, np.asarray(error), max(top, ax.get_ylim()[1]))
+    figure.legends.clear()
+    return _finish(ax, own=True)
+
+
+def _axes(labelled: Mapping, name: str, height: float, ax: Axes | None) -> Axes:
+    """`ax`, or new axes of that height; something must be there to draw."""
+    if not labelled:
+        raise InputError(f"`{name}` must hold at least one label with its values, got none; pass what to draw.")
+    return new_axes(height) if ax is None else ax
+
+
+def _finish(ax: Axes, own: bool) -> Figure:
+    """As `msvi.report.axes.finish`, with a legend of no more columns than names of models leave room for."""
+    if not own:
+        return finish(ax, own)
+    tidy([ax])
+    figure = ax.get_figure(root=True)
+    figure.legend(**LEGEND_ABOVE | {"ncols": 3})
+    return figure
+
+
+def _colors(labels: Mapping[str, ArrayLike]) -> list[str]:
+    """A colour for each label: its own, or one of the spare ones in turn."""
+    spare = itertools.cycle(_SPARE)
+    return [_COLORS.get(label) or next(spare) for label in labels]
+
+
+def _reference_styles(num_points: int) -> Iterator[dict]:
+    """Line styles of what is there for comparison, one after the other."""
+    for dashes, marker in zip(itertools.cycle(_DASHES), itertools.cycle(_MARKERS), strict=True):
+        yield {
+            "color": REFERENCE,
+            "lw": 1.1,
+            "dashes": dashes,
+            "marker": marker,
+            "ms": 4,
+            "mfc": "none",
+            "markevery": max(1, num_points // 8),
+        }
+
+
+def _cut(ax: Axes, values: np.ndarray, top: float) -> None:
+    """Ends the y-axis at `top`, or at ten times the largest of `values` where that is less."""
+    finite = values[np.isfinite(values) & (values > 0)]
+    if finite.size:
+        ax.set_ylim(top=min(top, _CUT * finite.max()))

@@ -1,0 +1,172 @@
+"""Result files read back, and their plain table and figure."""
+
+import glob
+import json
+import os
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from msvi.errors import InputError
+from msvi.report import plots
+from msvi.report.tables import (
+    BASELINE_LABELS,
+    MISSING,
+    PUBLISHED,
+    format_number,
+    worst,
+)
+
+_RUN_KEYS = ("case", "micro_dim", "seed", "steps", "train_seconds", "test")
+_RUN_SCORES = ("nrmse", "nrmse_clean", "reconstruction_nrmse", "noise_floor")
+_SCORE_KEYS = {"mean", "median", "std", "per_trajectory"}
+
+
+def load_results(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/d<micro_dim>_s<seed>.json` below `directory`, sorted by case, micro_dim and seed.
+
+    Raises:
+      InputError: a file is no result, such as one that was cut off.
+    """
+    results = _load(os.path.join(directory, "*", "d*_s*.json"), _RUN_KEYS, _RUN_SCORES)
+    return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
+
+
+def load_cells(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/cells_d<micro_dim>_s<seed>.json` below `directory`, sorted by case, micro_dim and seed: runs with
+    microscale numbers in every coarse cell.
+
+    Raises:
+      InputError: a file is no result, such as one that was cut off.
+    """
+    results = _load(os.path.join(directory, "*", "cells_d*_s*.json"), _RUN_KEYS, _RUN_SCORES)
+    return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
+
+
+def load_baselines(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/baseline_<name>.json` below `directory`, by case and in the order of `BASELINE_LABELS`.
+
+    Raises:
+      InputError: a file is no result of a baseline, or of one that is not known.
+    """
+    results = _load(os.path.join(directory, "*", "baseline_*.json"), ("case", "baseline", "test"), ("nrmse",))
+    order = list(BASELINE_LABELS)
+    for r in results:
+        if r["baseline"] not in order:
+            raise InputError(f"Baselines are {', '.join(order)}, got a result of {r['baseline']!r}; remove it.")
+    return sorted(results, key=lambda r: (r["case"], order.index(r["baseline"])))
+
+
+def load_ensembles(directory: str) -> list[dict[str, Any]]:
+    """All `<case>/ensemble_d<micro_dim>_s<seeds>.json` below `directory`: runs of several seeds that forecast as one.
+
+    Raises:
+      InputError: a file is no result of an ensemble.
+    """
+    keys = ("case", "micro_dim", "seeds", "test", "calibration")
+    return _load(os.path.join(directory, "*", "ensemble_d*_s*.json"), keys, ("nrmse",))
+
+
+def load_data_files(directory: str) -> list[dict[str, Any]]:
+    """All `custom/<data file>/<label>.json` below `directory`, sorted by path: runs on own data.
+
+    Raises:
+      InputError: a file is no result.
+    """
+    keys = (*_RUN_KEYS, "config", "data")
+    patterns = (os.path.join(directory, "custom", "*", f"{name}_s*.json") for name in ("d*", "cells_d*"))
+    return [r for pattern in patterns for r in _load(pattern, keys, ("nrmse", "reconstruction_nrmse"))]
+
+
+def load_systems(directory: str) -> list[dict[str, Any]]:
+    """All `systems/<name>.json` below `directory`, by name: systems of which something is known exactly.
+
+    Raises:
+      InputError: a file is no result of a system, such as one that was cut off.
+    """
+    results = []
+    for path in sorted(glob.glob(os.path.join(directory, "systems", "*.json"))):
+        results.append(load_json(path))
+        if not {"system", "checks"} <= results[-1].keys():
+            raise InputError(f"{path} must hold the `system` and `checks` of a system; write it again or remove it.")
+    return results
+
+
+def load_json(path: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+      InputError: it holds none.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+    except ValueError as error:
+        raise InputError(f"{path} must hold JSON, but {error}; write it again or remove it.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a JSON object, got a {type(values).__name__}; write it again or remove it.")
+    return values
+
+
+def text_table(rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> str:
+    """A plain table of runs: what names each, its cost and errors; `None` stands for a run without a result."""
+    columns = ("steps", "minutes", "NRMSE median", "mean", "worst", "reconstruction", "noise floor", "published")
+    table = [[*rows[0][0], *columns]]
+    for names, r in rows:
+        cells = ["not finished"] + [""] * (len(columns) - 1)
+        if r:
+            nrmse, published = r["test"]["nrmse"], PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
+            errors = [nrmse["median"], nrmse["mean"], worst(nrmse)]
+            errors.append(r["test"]["reconstruction_nrmse"]["median"])
+            cells = [f"{r['steps']:,}", f"{r['train_seconds'] / 60:.1f}", *map(format_number, errors)]
+            floor = r["test"].get("noise_floor")  # not known of recorded data
+            cells.append(MISSING if floor is None else format_number(floor["median"]))
+            cells.append("" if published is None else f"{published:.3f}")
+        table.append([*map(str, names.values()), *cells])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join("  ".join(f"{cell:>{n}}" for cell, n in zip(row, widths, strict=True)) for row in table)
+
+
+def sweep_figure(results: list[dict[str, Any]]) -> Figure:
+    """Error against micro_dim of the results of one case, the published errors beside."""
+    case = results[0]["case"]
+    return plots.error_against_micro_dim(*sweep_errors(results), published=PUBLISHED.get(case, {}), title=case)
+
+
+def sweep_errors(results: list[dict[str, Any]]) -> list[list[float]]:
+    """micro_dim and medians of error, reconstruction and noise floor; NaN, a gap, if it diverged or is not known."""
+    names = ("nrmse", "reconstruction_nrmse", "noise_floor")
+    unknown = {"median": None}
+    medians = [[r["test"].get(name, unknown)["median"] for r in results] for name in names]
+    errors = [[float("nan") if v is None else v for v in values] for values in medians]
+    return [[r["micro_dim"] for r in results], *errors]
+
+
+def draw_sweeps(results: list[dict[str, Any]], directory: str) -> list[str]:
+    """Draws `<directory>/<case>/sweep.png` for each case with two or more values of micro_dim; returns the paths."""
+    paths = []
+    for case in sorted({r["case"] for r in results}):
+        chosen = [r for r in results if r["case"] == case]
+        if len({r["micro_dim"] for r in chosen}) > 1:
+            paths.append(os.path.join(directory, case, "sweep.png"))
+            os.makedirs(os.path.dirname(paths[-1]), exist_ok=True)
+            sweep_figure(chosen).savefig(paths[-1], dpi=120)
+    return paths
+
+
+def _load(pattern: str, keys: tuple[str, ...], scores: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The result files that match; each has the `keys`, its `test` the `scores`, and every score its statistics."""
+    results = []
+    for path in sorted(glob.glob(pattern)):
+        result = load_json(path)
+        test = result.get("test")
+        test = test if isinstance(test, dict) else {}
+        lacking = [key for key in keys if key not in result]
+        lacking += [f"test.{score}" for score in scores if score not in test]
+        for name, score in test.items():
+            if not isinstance(score, dict) or not score.keys() >= _SCORE_KEYS:
+                lacking.append(f"{', '.join(sorted(_SCORE_KEYS))} of test.{name}")
+        if lacking:
+            raise InputError(f"{path} is no whole result, it lacks {', '.join(lacking)}; evaluate the run again.")
+        results.append(result)
+    return results

@@ -1,0 +1,50 @@
+"""Tables of systems of which something is known exactly, from the files in `results/systems/`."""
+
+from typing import Any
+
+from msvi.report.tables import BASELINE_LABELS, MISSING, Table
+
+_WORDS = {True: "yes", False: "**no**", None: "measured"}
+_SCORES = {"crps_scaled": "CRPS over deviation", "anomaly_nrmse": "anomaly error"}
+
+
+def checks_table(results: list[dict[str, Any]]) -> Table:
+    """What was measured of each system, what it had to be, and whether it was."""
+    rows = [
+        [r["system"], name, _values(check["value"]), _bar(check["bar"]), _WORDS[check["met"]]]
+        for r in results
+        for name, check in r["checks"].items()
+    ]
+    return Table(["system", "what is compared", "found", "allowed", "met"], rows)
+
+
+def systems_scores_table(results: list[dict[str, Any]]) -> Table:
+    """Medians of the model's scores over the test trajectories beside those of the baselines."""
+    names = ("persistence", "mean", "dmd")
+    rows = []
+    for r in results:
+        for score, label in _SCORES.items() if "test" in r else ():
+            others = [_values(r["baselines"].get(name, {}).get(score)) for name in names]
+            ours = [r["test"], r.get("cells", {}).get("test")]
+            found = [MISSING if test is None else _values(test[score]["median"]) for test in ours]
+            rows.append([r["system"], label, *others, *found])
+    columns = ["system", "score, median", *(BASELINE_LABELS[name] for name in names), "global", "in cells"]
+    return Table(columns, rows)
+
+
+def _values(value: float | list[float | None] | None) -> str:
+    """A number, or the smallest and the largest of several; `MISSING` for one that is not finite."""
+    if not isinstance(value, list):
+        return MISSING if value is None else f"{value:.3g}"
+    if None in value:
+        return MISSING
+    return f"{min(value):.3g} to {max(value):.3g}"
+
+
+def _bar(bar: float | list[float | None] | None) -> str:
+    if bar is None:
+        return MISSING
+    least, largest = bar if isinstance(bar, list) else (None, bar)
+    if largest is None:
+        return f"at least {least:.3g}"
+    return f"at most {largest:.3g}" if least is None else f"{least:.3g} to {largest:.3g}"

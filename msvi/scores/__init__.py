@@ -1,0 +1,1 @@
+"""Errors and proper scores of forecasts, as functions of arrays."""

@@ -1,0 +1,1 @@
+"""Many configurations, trained and evaluated side by side."""

@@ -1,0 +1,322 @@
+"""Figures and animations in 2D: every value stands at its place, in its colour and on its row's scale."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from msvi.errors import InputError
+from msvi.report import plots, plots_2d
+
+matplotlib.use("Agg")
+pytestmark = pytest.mark.filterwarnings("error")
+
+TIMES = 11
+t = np.linspace(0.0, 1.0, TIMES)
+x, y = np.linspace(0, 1, 24), np.linspace(0, 1, 20)
+GREY = np.rint(255 * plots_2d.BODY)
+
+
+def fields_on(x, y):
+    """A pulse that travels to the upper right, and a forecast of it."""
+    gx, gy = np.meshgrid(x, y, indexing="ij")
+    move = 0.3 + 0.4 * t[:, None, None]
+    u = np.exp(-((gx - move) ** 2 + (gy - move) ** 2) / 0.04)
+    wave = 0.1 * np.sin(9 * gx + 5 * gy) * (1 + t[:, None, None])
+    return {"truth": u, "mean": u + 0.2 * wave, "macro": 0.8 * u, "micro": 0.2 * wave, "std": 0.05 * u + 0.001}
+
+
+fields = fields_on(x, y)
+error = fields["mean"] - fields["truth"]
+rows = [fields[name] for name in ("truth", "mean", "macro", "micro")] + [error, fields["std"]]
+channel = np.linspace(-0.5, 3.5, 64), np.linspace(-0.5, 0.5, 16)  # cells of 4:1 panels
+disc = channel[0][:, None] ** 2 + channel[1] ** 2 < 0.2**2
+
+
+def render(figure: Figure) -> np.ndarray:
+    """Pixels, `(height, width, 3)`, with the rows counted upwards as in the figure's coordinates."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[::-1, :, :3]
+
+
+def pixel_at(figure, pixels, ax, point):
+    """Colour of the rendered `figure` at a `point` of the domain."""
+    column, row = ax.transData.transform(point).astype(int)
+    return pixels[row, column]
+
+
+def test_forecast_2d_draws_the_frames_at_equally_spaced_times():
+    figure = plots_2d.forecast_2d(t, x, y, **fields, num_frames=3, label="w")
+    axes, bars = np.reshape(figure.axes[:18], (6, 3)), figure.axes[18:]
+    assert [ax.get_title() for ax in axes[0]] == ["t = 0", "t = 0.5", "t = 1"]
+    assert [text.get_text() for text in figure.texts] == list(plots_2d.TITLES)
+    assert [bar.get_title() for bar in bars] == ["w"] + [""] * 5
+    for row, values in zip(axes, rows, strict=True):
+        for ax, frame in zip(row, (0, 5, 10), strict=True):
+            np.testing.assert_array_equal(ax.images[0].get_array(), values[frame].T)
+    render(figure)
+
+
+def test_forecast_2d_shares_its_colours_along_rows():
+    figure = plots_2d.forecast_2d(t, x, y, **fields, num_frames=3)
+    images = np.reshape([ax.images[0] for ax in figure.axes[:18]], (6, 3))
+    limits, maps = [], []
+    for row in images:
+        assert len({(image.get_clim(), image.cmap.name) for image in row}) == 1
+        limits.append(row[0].get_clim())
+        maps.append(row[0].cmap.name)
+    shown = [values[[0, 5, 10]] for values in rows]
+    assert limits[0] == limits[1] == limits[2] == (shown[0].min(), shown[0].max())
+    for (low, high), values in zip(limits[3:5], shown[3:5], strict=True):
+        assert -low == high == np.abs(values).max()
+    assert limits[5] == (0, shown[5].max())
+    assert maps == ["viridis"] * 3 + ["RdBu_r"] * 2 + ["magma"]
+    for bar, limit in zip(figure.axes[18:], limits, strict=True):
+        assert bar.get_ylim() == limit
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "cmap", "limits"),
+    [
+        (-0.29, 1, "viridis", (-0.29, 1)),
+        (-0.31, 1, "RdBu_r", (-1, 1)),
+        (-2, 1, "RdBu_r", (-2, 2)),
+        (-2, 0.1, "viridis", (-2, 0.1)),
+        (-3, -1, "viridis", (-3, -1)),
+        (2, 2, "viridis", (2, 3)),
+    ],
+)
+def test_the_truth_is_drawn_diverging_where_both_signs_matter(low, high, cmap, limits):
+    truth = np.full((TIMES, 24, 20), float(low))
+    truth[:, 0, 0] = high
+    figure = plots_2d.forecast_2d(t, x, y, **fields | {"truth": truth}, num_frames=1)
+    for ax in figure.axes[:3]:
+        assert (ax.images[0].cmap.name, ax.images[0].get_clim()) == (cmap, limits)
+
+
+@pytest.mark.parametrize("grid", [(x, y), channel])
+def test_forecast_2d_shows_a_bright_point_where_it_lies(grid):
+    u = np.zeros((TIMES, len(grid[0]), len(grid[1])))
+    i, j = 15, 3  # to the right and below the middle or in front of it
+    u[:, i, j] = 1.0
+    figure = plots_2d.forecast_2d(t, *grid, u, u, u, u, u, num_frames=2)
+    figure.set_dpi(200)
+    for ax in figure.axes[:12]:
+        ax.images[0].set_interpolation("nearest")  # else neighbours bleed into each other
+    pixels = render(figure)
+    top = {name: 255 * np.array(matplotlib.colormaps[name](1.0)[:3]) for name in ("viridis", "RdBu_r", "magma")}
+    for ax, name in zip(figure.axes[0:12:2], ("viridis",) * 3 + ("RdBu_r", "none", "magma"), strict=True):
+        if name != "none":  # the error is zero
+            found = pixel_at(figure, pixels, ax, (grid[0][i], grid[1][j]))
+            np.testing.assert_allclose(found, top[name], atol=1)
+            elsewhere = pixel_at(figure, pixels, ax, (grid[0][j], grid[1][-1 - j]))
+            assert np.abs(elsewhere - top[name]).max() > 50
+
+
+@pytest.mark.parametrize(("grid", "highest"), [((x, y), 1.3), (channel, 0.45)])
+def test_forecast_2d_is_no_higher_than_its_panels_need(grid, highest):
+    """The panels fill most of the figure, have the domain's shape, and nothing reaches over the edge."""
+    figure = plots_2d.forecast_2d(t, *grid, **fields_on(*grid))
+    width, height = figure.get_size_inches()
+    assert width == plots.WIDTH
+    assert height < highest * width
+    pixels = render(figure)
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert (edge == 255).all()
+    shown = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
+    assert shown[0] < 25 and shown[-1] > len(pixels) - 25
+    for ax in figure.axes[:30]:
+        box = ax.get_window_extent()
+        assert box.height / box.width == pytest.approx(np.ptp(ax.get_ylim()) / np.ptp(ax.get_xlim()), rel=1e-3)
+
+
+def test_what_is_masked_or_not_finite_is_grey_and_out_of_the_ranges():
+    values = {name: u.copy() for name, u in fields_on(*channel).items()}
+    for u in values.values():
+        u[:, disc] = 1e6
+    values["mean"][-1, 40:, :] = np.nan  # a forecast that diverged
+    figure = plots_2d.forecast_2d(t, *channel, **values, num_frames=2, mask=disc)
+    assert max(ax.images[0].get_clim()[1] for ax in figure.axes[:12]) <= 1.0
+    pixels = render(figure)
+    i, j = np.argwhere(disc)[len(np.argwhere(disc)) // 2]
+    body, diverged, plain = (channel[0][i], channel[1][j]), (channel[0][50], channel[1][8]), (-0.4, 0.4)
+    for k, ax in enumerate(figure.axes[:12]):
+        np.testing.assert_array_equal(pixel_at(figure, pixels, ax, body), GREY)
+        assert (pixel_at(figure, pixels, ax, diverged) == GREY).all() == (k in (3, 9))  # the mean and its error
+        assert (pixel_at(figure, pixels, ax, plain) != GREY).any()
+
+
+def test_limits_in_two_digits_say_what_can_be_told_from_zero():
+    labels = {}
+    for low, high in ((7e-119, 0.987), (-0.0375, 0.0375), (0.0, 1200.0)):
+        panels = plots_2d._Panels("truth", np.ma.zeros((1, 2, 2)), "viridis", low, high)
+        labels[low] = plots_2d._limits(panels)
+    assert list(labels.values()) == [("0", "0.99"), ("−0.037", "0.037"), ("0", "1.2e+03")]
+
+
+def test_kernel_2d_counts_offsets_in_coarse_cells():
+    along_x, along_y = np.linspace(-3, 3, 13), np.linspace(-2, 2, 9)
+    initial = np.exp(-0.5 * (along_x[:, None] ** 2 + along_y**2))
+    kernel = 1.2 * initial * (1 + 0.1 * along_y)
+    figure = plots_2d.kernel_2d(kernel, initial, coarsening=2)
+    learned, first, sections, bar = figure.axes
+    for ax, values in ((learned, kernel), (first, initial)):
+        np.testing.assert_array_equal(ax.images[0].get_array(), values.T)
+        assert ax.images[0].get_extent() == [-3.25, 3.25, -2.25, 2.25]
+        assert ax.images[0].origin == "lower"
+        assert ax.images[0].get_clim() == bar.get_ylim() == (min(initial.min(), kernel.min()), kernel.max())
+    _, dashed, x_line, y_line = sections.lines
+    for line, offset, values in (
+        (dashed, along_x, initial[:, 4]),
+        (x_line, along_x, kernel[:, 4]),
+        (y_line, along_y, kernel[6]),
+    ):
+        np.testing.assert_array_equal(line.get_xdata(), offset)
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    assert (dashed.get_color(), x_line.get_color()) == (plots.REFERENCE, plots.MACRO)
+    render(figure)
+
+
+def drawn_fields(frame, grid, columns):
+    """The six panels of a frame, `(6, x, y, 3)`, cut out by what the layout says: equal gaps of a `width // 80`."""
+    pixels = np.asarray(frame.convert("RGB"))
+    width, gap = frame.width, frame.width // 80
+    wide = (width - (columns + 1) * gap) // columns
+    left, right = grid[0][[0, -1]] + np.diff(grid[0])[0] * np.array([-0.5, 0.5])
+    low, high = grid[1][[0, -1]] + np.diff(grid[1])[0] * np.array([-0.5, 0.5])
+    tall = round((high - low) / (right - left) * wide)
+    panels = []
+    for i in range(6):
+        start = gap + i % columns * (wide + gap)
+        inside = (pixels[:, start : start + wide] != 255).any(axis=-1).all(axis=1)  # rows without text or gaps
+        edges = np.flatnonzero(np.diff(np.r_[0, inside, 0])).reshape(-1, 2)
+        top = edges[edges[:, 1] - edges[:, 0] == tall][i // columns, 0]
+        panels.append(pixels[top : top + tall, start : start + wide][::-1].swapaxes(0, 1))
+    return np.array(panels)
+
+
+@pytest.mark.parametrize(("grid", "columns"), [((x, y), 6), (channel, 3)])
+def test_animation_2d_shows_a_block_where_it_lies_in_its_colour(grid, columns):
+    nx, ny = len(grid[0]), len(grid[1])
+    u = np.zeros((TIMES, nx, ny))
+    u[:, 3 * nx // 4 :, : ny // 4] = t[:, None, None]  # lower right, brighter with time
+    frames = plots_2d.animation_2d(t, *grid, u, u, u, u, 0 * u + 1, fps=2, seconds=1.5)
+    assert len(frames) == 3
+    for frame, value in zip(frames, (0.0, 0.5, 1.0), strict=True):
+        panels = drawn_fields(frame, grid, columns)
+        point, opposite = (int(0.9 * panels.shape[1]), int(0.1 * panels.shape[2])), (3, -3)
+        for name, panel in zip(("viridis",) * 3 + ("RdBu_r",), panels[:4], strict=True):
+            scaled = value if name == "viridis" else 0.5 + value / 2
+            cmap = matplotlib.colormaps[name]
+            step = 1 / (plots_2d.LEVELS - 1)
+            nearby = 255 * cmap(np.linspace(scaled - step / 2, scaled + step / 2, 9).clip(0, 1))[:, :3]
+            assert (panel[point] >= nearby.min(axis=0) - 1.01).all()
+            assert (panel[point] <= nearby.max(axis=0) + 1.01).all()
+            np.testing.assert_allclose(
+                panel[opposite], 255 * np.array(cmap(0.0 if name == "viridis" else 0.5)[:3]), atol=3
+            )
+        white = 255 * np.array(matplotlib.colormaps["RdBu_r"](0.5)[:3])
+        np.testing.assert_allclose(panels[4], np.broadcast_to(white, panels[4].shape), atol=2)  # no error
+        top = 255 * np.array(matplotlib.colormaps["magma"](1.0)[:3])
+        np.testing.assert_allclose(panels[5], np.broadcast_to(top, panels[5].shape), atol=1)
+
+
+def test_animation_2d_draws_the_mask_grey():
+    values = {name: u.copy() for name, u in fields_on(*channel).items()}
+    for u in values.values():
+        u[:, disc] = np.nan
+    frame = plots_2d.animation_2d(t, *channel, **values, mask=disc)[0]
+    panels = drawn_fields(frame, channel, columns=3)
+    grey = (panels == GREY).all(axis=-1)
+    assert grey.mean(axis=(1, 2)) == pytest.approx(disc.mean(), rel=0.25)
+    for panel in grey:
+        i, j = np.argwhere(panel).mean(axis=0) / panel.shape  # its middle lies at x = y = 0
+        assert (i, j) == (pytest.approx(0.5 / 4, abs=0.01), pytest.approx(0.5, abs=0.03))
+
+
+@pytest.mark.parametrize(("grid", "height"), [((128, 128), 220), ((320, 80), 260)])
+def test_a_gif_is_small_and_loses_nothing(tmp_path, grid, height):
+    """A README's animation: 60 frames of waves that move along a channel, and an error that is noise in them."""
+    nx, ny = grid
+    times = np.linspace(0, 2, 81)
+    gx, gy = np.arange(nx) / ny, np.arange(ny) / ny
+    phase = 4 * (gx[:, None] - times[:, None, None]) + 0 * gy
+    u = np.sin(phase) * np.exp(-(((gy - 0.5) / 0.12) ** 2))
+    noise = np.random.default_rng(0).normal(size=(81, nx // 8, ny // 8)).repeat(8, axis=1).repeat(8, axis=2)
+    arrays = (u, u * (1 + 0.05 * noise), 0.8 * u, 0.2 * u, 0.1 * np.abs(u))
+    frames = plots_2d.animation_2d(times, gx, gy, *arrays)
+    assert len(frames) == 60
+    path = tmp_path / "forecast.gif"
+    plots_2d.save_gif(path, frames, fps=12)
+    assert path.stat().st_size < 1.5e6
+    with Image.open(path) as gif:
+        assert (gif.n_frames, gif.info["loop"], gif.width) == (60, 0, 800)
+        assert gif.height < height
+        for i in (0, 1, 30, 59):
+            gif.seek(i)
+            assert gif.info["duration"] == 80
+            np.testing.assert_array_equal(np.asarray(gif.convert("RGB")), np.asarray(frames[i].convert("RGB")))
+
+
+def test_animation_2d_has_no_more_frames_than_times():
+    assert len(plots_2d.animation_2d(t, x, y, **fields)) == TIMES
+    assert len(plots_2d.animation_2d(t, x, y, **fields, seconds=0.1)) == 1
+    frames = plots_2d.animation_2d(t, x, y, **fields, width=500)
+    assert {frame.width for frame in frames} == {500}
+    strips = [np.asarray(frame)[:15].tobytes() for frame in frames]
+    assert len(set(strips)) == TIMES  # each tells its own time
+
+
+def test_nothing_is_written_without_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plots_2d.animation_2d(t, x, y, **fields)
+    plots_2d.forecast_2d(t, x, y, **fields, num_frames=1).savefig(io.BytesIO())
+    assert not list(tmp_path.iterdir())
+
+
+arguments = {"t": t, "x": x, "y": y} | fields
+
+
+@pytest.mark.parametrize("draw", [plots_2d.forecast_2d, plots_2d.animation_2d])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": fields["mean"][..., None]}, r"`mean`.*time=11, x=24, y=20.*11, 24, 20, 1"),
+        ({"std": fields["std"].swapaxes(1, 2)}, r"`std`.*x=24, y=20.*\(11, 20, 24\)"),
+        ({"micro": fields["micro"][1:]}, r"`micro`.*\(10, 24, 20\)"),
+        ({"mask": np.zeros((20, 24), bool)}, r"`mask`.*x=24, y=20.*\(20, 24\)"),
+        ({"mask": np.zeros((24, 20))}, "`mask`.*float64"),
+        ({"x": x[::-1]}, "`x` must increase in equal steps"),
+        ({"y": y**2}, "`y` must increase in equal steps"),
+    ],
+)
+def test_unusable_arrays_are_refused(draw, change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        draw(**arguments | change)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots_2d.forecast_2d(**arguments, num_frames=12), "`num_frames`.*11.*got 12"),
+        (lambda: plots_2d.forecast_2d(**arguments, num_frames=0), "`num_frames`.*got 0"),
+        (lambda: plots_2d.animation_2d(**arguments, fps=0), "`fps`.*got 5, 0 and 800"),
+        (lambda: plots_2d.animation_2d(**arguments, width=100), "`width`.*100"),
+        (lambda: plots_2d.kernel_2d(np.ones((4, 5)), np.ones((4, 5)), 2), r"odd numbers.*\(4, 5\)"),
+        (lambda: plots_2d.kernel_2d(np.ones((5, 5)), np.ones((5, 3)), 2), r"`initial`.*x=5, y=5.*\(5, 3\)"),
+        (lambda: plots_2d.save_gif("never.gif", [], 12), "got 0"),
+        (lambda: plots_2d.save_gif("never.gif", [Image.new("P", (1, 1))], 60), "fps=60"),
+    ],
+)
+def test_unusable_numbers_are_refused(draw, message):
+    with pytest.raises(InputError, match=message) as caught:
+        draw()
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")

@@ -1,0 +1,393 @@
+"""The README's tables: made from result files, put between their marks, and up to date with this repository's own."""
+
+import json
+import sys
+
+import pytest
+from made_results import RESULT, make_baseline, make_result, summary, write
+from smoke import ROOT
+
+from msvi.errors import InputError
+from msvi.report.readme import insert_table, main, update_readme
+from msvi.report.results import (
+    draw_sweeps,
+    load_baselines,
+    load_cells,
+    load_data_files,
+    load_ensembles,
+    load_results,
+    load_systems,
+    sweep_figure,
+    text_table,
+)
+from msvi.report.tables import (
+    Table,
+    baselines_table,
+    calibration_table,
+    cost_table,
+    data_files_table,
+    horizon_table,
+    markdown,
+    results_table,
+    settings_table,
+    summary_table,
+    time_until,
+)
+from msvi.report.tables_systems import checks_table, systems_scores_table
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+OTHER_MARKS = "".join(
+    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n"
+    for name in ("summary", "cells", "baselines", "calibration", "data files", "systems", "checks")
+)
+
+
+def named(table):
+    """Rows below the head, each as column -> cell."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_markdown():
+    """Head, rule and rows have the same number of cells; one column stands out."""
+    table = Table(["a", "b"], [["1", "2"], ["", "x"]], strong="b")
+    assert markdown(table).splitlines() == ["| a | b |", "|---|---|", "| 1 | **2** |", "|  | **x** |"]
+    assert table.without("a") == Table(["b"], [["2"], ["x"]], "b")
+
+
+def test_row():
+    """Every number of a result stands in its row, the published value of that case and dimension beside it."""
+    (row,) = named(results_table([make_result()]))
+    assert row == {
+        "case": "burgers_1d",
+        "micro_dim": "5",
+        "seeds": "0",
+        "steps": "30,000",
+        "training": "1.5 min",
+        "NRMSE median": "0.0287",
+        "mean ± sd": "0.0312 ± 0.0044",
+        "worst": "0.0356",
+        "against truth": "0.0266",
+        "reconstruction": "0.0211",
+        "noise floor": "0.0109",
+        "published": "0.011",
+    }
+    assert results_table([]).rows == []
+
+
+def test_seeds_share_a_row():
+    """Their medians, and what differs, side by side; the largest of all errors; means of the rest."""
+    second = make_result(seed=1, steps=8000)
+    second["test"]["nrmse"] = summary(0.0314, 0.03, 0.0046, 0.03, 0.05)
+    first, other = named(results_table([make_result(), second, make_result(micro_dim=7)]))
+    assert (first["seeds"], first["steps"], first["training"]) == ("0 / 1", "30,000 / 8,000", "1.5 min")
+    assert first["NRMSE median"] == "0.0287 / 0.0300"
+    assert (first["mean ± sd"], first["worst"]) == ("0.0313 ± 0.0045", "0.0500")
+    assert (other["micro_dim"], other["published"]) == ("7", "")
+
+
+def test_case_without_published_value():
+    """A case that the paper lacks has an empty cell, not another case's number."""
+    (row,) = named(results_table([make_result(case="cylinder_3d", micro_dim=9)]))
+    assert row["published"] == ""
+
+
+def test_published_trajectory_has_a_row_of_its_own():
+    """And the published number stands there, since it is of that trajectory."""
+    test = make_result()["test"] | {"nrmse": summary(0.5, 0.25, 0.0, 0.25)}
+    first, second = named(results_table([make_result(case="cylinder_2d", micro_dim=5, published_test=test)]))
+    assert (first["case"], first["published"]) == ("cylinder_2d (our simulation)", "")
+    assert (second["case"], second["published"]) == ("cylinder_2d (our simulation), from t = 14.01", "0.049")
+    assert second["NRMSE median"] == "0.2500" and first["steps"] == second["steps"]
+
+
+def test_diverged_run():
+    """A run with a diverged trajectory is in the table all the same; what it lacks is called so."""
+    result = make_result()
+    for name in ("nrmse", "nrmse_clean"):
+        result["test"][name] = summary(None, None, None, 0.1, None)
+    (row,) = named(results_table([result]))
+    assert row["NRMSE median"] == row["worst"] == row["against truth"] == "diverged"
+    assert row["mean ± sd"] == "diverged ± diverged" and row["reconstruction"] == "0.0211"
+
+
+def test_baselines():
+    """Baselines beside the closure and the largest micro_dim, means over seeds, and the published errors below."""
+    results = [make_result(case="kdv_1d", micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (2, 0), (5, 0), (5, 1))]
+    for result, value in zip(results, (0.3, 0.1, 0.02, 0.04), strict=True):
+        result["test"]["rel_l2"] = summary(value, 9.0, 9.0, 9.0)
+    diverged = make_baseline("sindy")
+    diverged["test"]["nrmse"]["median"] = None
+    nrmse, rel_l2, published = named(baselines_table(results, [make_baseline(), diverged]))
+    assert list(nrmse)[2:] == [
+        "persistence",
+        "training mean",
+        "coarse simulation",
+        "DMD",
+        "POD-SINDy",
+        "closure (micro_dim 0)",
+        "micro_dim 5",
+    ]
+    assert list(nrmse.values())[1:] == ["NRMSE, median", "—", "—", "—", "0.1650", "diverged", "0.0287", "0.0287"]
+    assert list(rel_l2.values())[1:] == ["rel. L2, mean", "—", "—", "—", "0.1600", "0.1600", "0.3000", "0.0300"]
+    assert list(published.values())[1:] == ["rel. L2, published", "—", "—", "0.523", "0.163", "0.057", "0.324", "0.042"]
+    for result in results:
+        result["test"]["crps"] = summary(0.000123456, 9.0, 9.0, 9.0)
+    (crps,) = [row for row in named(baselines_table(results, [])) if row["score"] == "CRPS, mean"]
+    assert (crps["DMD"], crps["micro_dim 5"]) == ("—", "0.000123")
+
+
+def test_only_the_closure_and_a_case_without_published_baselines():
+    """No column twice, no row that nobody has a number for."""
+    table = baselines_table([make_result(micro_dim=0)], [])
+    assert table.columns[-1] == "closure (micro_dim 0)" and "micro_dim 5" not in table.columns
+    assert [row["score"] for row in named(table)] == ["NRMSE, median"]
+
+
+def scored(seed, times, **calibration):
+    """A result with the keys that later versions write."""
+    result = make_result(seed=seed)
+    result["test"] |= {"crps": summary(0.001, 9.0, 9.0), "spread_skill": summary(9.0, 0.8 + seed / 10, 9.0)}
+    result["calibration"] = calibration
+    result["lead_time"] = {"t": [0.0, 0.5, 2.0]}
+    result["horizon"] = {"0.1": {"median": None, "censored": times.count(None), "per_trajectory": times}}
+    return result
+
+
+def test_calibration():
+    """Means over the seeds; older results and what they lack are left out."""
+    results = [
+        scored(0, [None, 0.5], spread_skill=0.7, spread_skill_clean=0.5, coverage_90=0.8),
+        scored(1, [None, 1.5], spread_skill=0.9, spread_skill_clean=None, coverage_90=0.9),
+        make_result(seed=2),
+    ]
+    ensemble = scored(9, [None, None], spread_skill=0.99) | {"seeds": [0, 1]}
+    row, together = named(calibration_table(results, [ensemble]))
+    assert (together["micro_dim"], together["pooled"], together["90 % coverage"]) == ("5, seeds 0 + 1", "0.99", "—")
+    assert together["rel. L2 above 0.1 after"] == "> 2 (2 of 2 never)"
+    assert row == {
+        "case": "burgers_1d",
+        "micro_dim": "5",
+        "CRPS": "0.00100",
+        "energy score": "—",
+        "spread-skill median": "0.85",
+        "pooled": "0.80",
+        "pooled, against truth": "diverged",
+        "90 % coverage": "85.0 %",
+        "macroscale variance": "—",
+        "rel. L2 above 0.1 after": "> 2 (2 of 4 never)",
+    }
+    assert calibration_table([make_result()], []).rows == []
+
+
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        ([0.25, 0.5, 0.125], "0.25"),
+        ([None, 0.25, 0.5], "0.5 (1 of 3 never)"),
+        ([None, None, 0.5], "> 2 (2 of 3 never)"),
+        ([None, 0.5], "> 2 (1 of 2 never)"),
+    ],
+)
+def test_censored_times(times, text):
+    """What never happens counts as later than the end."""
+    assert time_until([scored(0, times)], "0.1") == text
+    assert time_until([scored(0, times), make_result()], "0.1") == text
+    assert time_until([scored(0, times)], "0.2") == "—"
+
+
+def test_horizon_and_cost():
+    """A row per model and per run, baselines first; what a file lacks is an empty cell."""
+    run = scored(0, [0.25])
+    run["cost"] = {"num_parameters": 12345, "train_drift_evaluations": 6400000, "forecast_seconds": 1.2345}
+    run["cost"] |= {"train_peak_memory_gib": None, "peak_memory_gib": 1.5}
+    baseline = make_baseline("coarse", horizon={"0.1": {"per_trajectory": [None]}}, lead_time={"t": [0, 1]})
+    chosen = {"first_frame": 20, "ridge": 0.12345}
+    baseline |= {"settings": {"chosen": chosen, "candidates": [chosen, chosen], "mesh": [20]}}
+    assert horizon_table([run], [baseline, make_baseline()]).rows == [
+        ["coarse simulation", "> 1 (1 of 1 never)"],
+        ["micro_dim 5", "0.25"],
+    ]
+    first, second = cost_table([run], [baseline]).rows
+    assert first == ["coarse simulation", "", "", "", "2.5 s", "", "", "", "", ""]
+    assert second == ["micro_dim 5", "0", "12,345", "30,000", "90.0 s", "6,400,000", "", "1.23 s", "", "1.50 GiB"]
+    assert settings_table([baseline, make_baseline()]).rows == [
+        ["coarse simulation", "first frame 20, ridge 0.123", "2"],
+        ["DMD", "none", ""],
+    ]
+
+
+def own_file(name, seed, **scores):
+    """A result of a run on a data file, whose truth is not known."""
+    result = make_result(case="custom", seed=seed)
+    del result["test"]["noise_floor"], result["test"]["nrmse_clean"]
+    result |= {"config": {"data": {"path": f"data/{name}"}}, "data": {"train": 24, "val": 4, "test": 12}}
+    return result
+
+
+def test_data_files():
+    """A row per file and micro_dim with all of its seeds; scores that need a known truth are not asked for."""
+    first, second = own_file("b.npz", 0), own_file("b.npz", 1)
+    second["test"]["nrmse"]["median"] = 0.0313
+    table = data_files_table([first, second, own_file("a.h5", 0)])
+    assert [row[0] for row in table.rows] == ["a.h5", "b.npz"]
+    seeds = ["24 + 4, test 12", "5", "0 / 1", "30,000", "0.0287 / 0.0313", "0.0211", "—"]
+    assert table.rows[1][1:] == seeds
+    assert text_table([({"seed": 0}, first)]).splitlines()[1].split()[-1] == "—"
+
+
+def test_order(tmp_path):
+    """Rows are sorted by case, dimension and seed as numbers; other files in the folder are left out."""
+    for case, micro_dim, seed in (("kdv_1d", 0, 0), ("burgers_1d", 10, 0), ("burgers_1d", 2, 1), ("burgers_1d", 2, 0)):
+        write(tmp_path, make_result(case=case, micro_dim=micro_dim, seed=seed))
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "burgers_1d.json").write_text("{}")
+    found = [(r["case"], r["micro_dim"], r["seed"]) for r in load_results(str(tmp_path))]
+    assert found == [("burgers_1d", 2, 0), ("burgers_1d", 2, 1), ("burgers_1d", 10, 0), ("kdv_1d", 0, 0)]
+    assert load_results(str(tmp_path / "nowhere")) == []
+
+
+def test_baselines_in_their_order(tmp_path):
+    """As the tables list them, not by name; runs are not among them."""
+    write(tmp_path, make_result(case="kdv_1d"))
+    for case, name in (("kdv_1d", "coarse"), ("kdv_1d", "persistence"), ("burgers_1d", "sindy")):
+        (tmp_path / case).mkdir(exist_ok=True)
+        (tmp_path / case / f"baseline_{name}.json").write_text(json.dumps(make_baseline(name, case)))
+    found = [(b["case"], b["baseline"]) for b in load_baselines(str(tmp_path))]
+    assert found == [("burgers_1d", "sindy"), ("kdv_1d", "persistence"), ("kdv_1d", "coarse")]
+    (tmp_path / "kdv_1d" / "baseline_x.json").write_text(json.dumps(make_baseline("x")))
+    with pytest.raises(InputError, match="Baselines are persistence.*got a result of 'x'"):
+        load_baselines(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"case": "kd', "must hold JSON"),
+        ("[1]", "JSON object, got a list"),
+        ("{}", "lacks case, micro_dim, seed, steps, train_seconds, test, test.nrmse"),
+        (json.dumps(RESULT | {"test": RESULT["test"] | {"crps": 3}}), "mean, median, per_trajectory, std of test.crps"),
+        (json.dumps(RESULT | {"test": 1}), "lacks test.nrmse"),
+    ],
+)
+def test_damaged_file_is_named(tmp_path, text, message):
+    """In one sentence, with what is wrong."""
+    path = tmp_path / "kdv_1d" / "d5_s0.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_results(str(tmp_path))
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_insert():
+    """The table replaces what stands between the marks and nothing else; doing it again changes nothing."""
+    readme = f"# Title\n\n{BEGIN}\nold\n| table |\n{END}\n\nEnd.\n"
+    inserted = insert_table(readme, "results", "| new |\n|---|")
+    assert inserted == f"# Title\n\n{BEGIN}\n| new |\n|---|\n{END}\n\nEnd.\n"
+    assert insert_table(inserted, "results", "| new |\n|---|") == inserted
+    assert insert_table(inserted, "results", "old\n| table |") == readme
+
+
+@pytest.mark.parametrize("readme", ["", f"{BEGIN}\n", f"text\n{END}\n", f"{END}\n{BEGIN}\n"])
+def test_marks_missing(readme):
+    """Without both marks, in their order, the README is refused."""
+    with pytest.raises(InputError, match="needs the marks"):
+        insert_table(readme, "results", "| new |")
+
+
+def test_summary():
+    """By case the means over the seeds of the medians, over the published errors; what is missing is a dash."""
+    first, second, diverged = make_result(seed=0), make_result(seed=1), make_result(case="kdv_1d", micro_dim=7)
+    second["test"]["nrmse"]["median"] = 0.0313
+    diverged["test"]["nrmse"]["median"] = None
+    table = summary_table([first, second, diverged])
+    assert table.columns[2:] == [f"micro_dim {dim}" for dim in (0, 1, 2, 3, 4, 5, 7)]
+    assert table.rows == [
+        ["burgers_1d", "ours", "—", "—", "—", "—", "—", "0.0300", "—"],
+        ["burgers_1d", "published", "0.105", "0.024", "0.021", "0.028", "0.028", "0.011", "—"],
+        ["kdv_1d", "ours", "—", "—", "—", "—", "—", "—", "diverged"],
+        ["kdv_1d", "published", "0.317", "0.139", "0.057", "0.064", "0.132", "0.058", "—"],
+    ]
+
+
+def test_text_table():
+    """What names a run, then its cost and errors, in columns; a run without a result has its row all the same."""
+    lines = text_table([({"seed": 3, "a": (1, 2)}, make_result()), ({"seed": 10, "a": (1,)}, None)]).splitlines()
+    assert lines[0].split()[:4] == ["seed", "a", "steps", "minutes"]
+    numbers = ["30,000", "1.5", "0.0287", "0.0312", "0.0356", "0.0211", "0.0109", "0.011"]
+    assert lines[1].split() == ["3", "(1,", "2)", *numbers]
+    assert lines[2].split() == ["10", "(1,)", "not", "finished"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_figures(tmp_path):
+    """One for each case with two values of micro_dim, with its published errors; what diverged leaves a gap."""
+    results = [make_result(micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (0, 1), (5, 0))]
+    results[2]["test"]["nrmse"]["median"] = None
+    published, floor, reconstruction, forecast, runs = sweep_figure(results).axes[0].lines
+    assert list(published.get_ydata()) == [0.105, 0.024, 0.021, 0.028, 0.028, 0.011]
+    assert list(floor.get_ydata()) == [0.0109] * 2 and list(reconstruction.get_ydata()) == [0.0211] * 2
+    assert forecast.get_ydata()[0] == 0.0287 and list(runs.get_xdata()) == [0, 0, 5]
+    assert all(line.get_ydata()[-1] != line.get_ydata()[-1] for line in (forecast, runs))
+    others = [make_result(case="kdv_1d", seed=seed) for seed in (0, 1)]
+    assert draw_sweeps(results + others, str(tmp_path)) == [str(tmp_path / "burgers_1d" / "sweep.png")]
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["sweep.png"]
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    """`--check` fails and writes nothing while a table is old; without it all is written, and then passes."""
+    results, readme, figures = tmp_path / "results", tmp_path / "README.md", tmp_path / "figures"
+    ensembles = [scored(0, [0.5]) | {"seeds": [0, 1]}]
+    found, baselines = [make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9)], [make_baseline(case="burgers_1d")]
+    for result in found:
+        write(results, result)
+    (results / "burgers_1d" / "baseline_dmd.json").write_text(json.dumps(baselines[0]))
+    (results / "burgers_1d" / "ensemble_d5_s0-1.json").write_text(json.dumps(ensembles[0]))
+    cells = [make_result(micro_dim=2, seed=7, micro_layout="cells")]
+    (results / "burgers_1d" / "cells_d2_s7.json").write_text(json.dumps(cells[0]))
+    own = [own_file("a.h5", 0), own_file("a.h5", 1)]
+    for result in own:
+        path = results / "custom" / "a" / f"d5_s{result['seed']}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result))
+    system = {"system": "wave", "checks": {"a": {"value": 0.5, "bar": 1.0, "met": True}}, "baselines": {}}
+    system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
+    (results / "systems").mkdir()
+    (results / "systems" / "wave.json").write_text(json.dumps(system))
+    old = f"# Title\n{OTHER_MARKS}{BEGIN}\n{END}\n"
+    readme.write_text(old)
+    arguments = ["results", f"--results={results}", f"--readme={readme}", f"--figures={figures}"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
+    assert main() == 1 and readme.read_text() == old and not figures.exists()
+    monkeypatch.setattr(sys, "argv", arguments)
+    expected = update_readme(old, found, cells, baselines, ensembles, own, [system])
+    assert main() == 0 and readme.read_text() == expected
+    tables = (
+        summary_table(found),
+        baselines_table(found, baselines),
+        calibration_table(found, ensembles),
+        results_table(found),
+        results_table(cells).without("published"),
+        data_files_table(own),
+        systems_scores_table([system]),
+        checks_table([system]),
+    )
+    for table in tables:
+        assert table.rows and markdown(table) in readme.read_text()
+    assert (figures / "burgers_1d" / "sweep.png").is_file()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
+    assert main() == 0
+    (results / "burgers_1d" / "d9_s9.json").write_text("{")
+    capsys.readouterr()
+    assert main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {results / 'burgers_1d' / 'd9_s9.json'}")
+
+
+def test_readme_is_up_to_date():
+    """The README shows the result files of this repository; `python -m msvi.report.readme` rewrites it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    loaders = load_results, load_cells, load_baselines, load_ensembles, load_data_files, load_systems
+    found = [load(str(ROOT / "results")) for load in loaders]
+    assert found[0] and found[4]
+    assert update_readme(readme, *found) == readme

@@ -1,0 +1,83 @@
+"""The dispersion of forecasts, scaled to what validation forecasts show."""
+
+import jax
+import numpy as np
+import pytest
+from smoke import assert_same_state, change
+
+from msvi.errors import InputError
+from msvi.evaluation.evaluate import evaluate
+from msvi.training import loop
+from msvi.training.calibration import calibrate, scale
+from msvi.training.state import TrainState
+from msvi.training.trained import load_trained
+from msvi.training.workdir import Workdir
+
+pytest_plugins = ["smoke"]
+
+
+def make_state(log_q=0.0):
+    """Weights of which only the dispersion is told apart."""
+    model = {"log_q": np.full(3, log_q, np.float32), "drift": np.ones(2, np.float32)}
+    return TrainState({"model": model}, {"model": model, "posterior": {}}, None, np.zeros((), np.int32), None)
+
+
+def test_only_the_dispersion_of_forecasts_is_scaled():
+    """`log Q` of the averaged weights; the weights that are trained stay."""
+    state = scale(make_state(1.0), 0.25)
+    np.testing.assert_allclose(state.average["model"]["log_q"], 1.0 + np.log(0.25), rtol=1e-6)
+    np.testing.assert_array_equal(state.average["model"]["drift"], 1.0)
+    np.testing.assert_array_equal(state.params["model"]["log_q"], 1.0)
+
+
+@pytest.mark.parametrize(("own", "driven"), [(0.0, 4.0), (0.3, 4.0), (0.3, 0.4), (0.1, 400.0)])
+def test_spread_is_brought_to_the_error(own, driven):
+    """Squared spread that is a part of its own and one in proportion to the dispersion; the error is one."""
+
+    def validate(state):
+        factor = np.exp(float(state.average["model"]["log_q"][0]))
+        return {"val_crps": 0.1, "val_spread_skill": np.sqrt(own + driven * factor)}
+
+    entry = calibrate(validate, make_state())
+    assert entry["dispersion_factor"] == pytest.approx((1 - own) / driven, rel=0.3)
+    assert entry["val_spread_skill"] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("ratio", [None, 1.01])
+def test_the_dispersion_stays_where_nothing_tells(ratio):
+    """Forecasts that diverge, an ensemble of one, or a spread that is right: one validation, as without."""
+    calls = []
+
+    def validate(state):
+        calls.append(state)
+        return {"val_crps": None, "val_spread_skill": ratio}
+
+    assert calibrate(validate, make_state())["dispersion_factor"] == 1.0
+    assert len(calls) == 1
+
+
+def test_a_run_so_scaled(smoke_config, programs, tmp_path):
+    """Weights and windows are those of any other run; forecasts are made with what the best validation had, whether the
+    run was stopped in between or not."""
+    config = change(smoke_config, "forecast", dispersion="validation")
+    whole, plain, parts = (Workdir(str(tmp_path / name)) for name in ("whole", "plain", "parts"))
+    state = loop.train(config, whole.path)
+    assert_same_state(loop.train(smoke_config, plain.path), state)
+    loop.train(change(config, "train", steps=20), parts.path)
+    assert_same_state(loop.train(config, parts.path), state)
+    seen = [entry for entry in whole.read_history() if "val_crps" in entry]
+    assert [e["dispersion_factor"] for e in seen] == [
+        e["dispersion_factor"] for e in parts.read_history() if "val_crps" in e
+    ]
+    best = min(seen, key=lambda entry: entry["val_crps"])
+    before = [e["val_spread_skill"] for e in plain.read_history() if "val_crps" in e]
+    for entry, ratio in zip(seen, before, strict=True):
+        assert abs(np.log(entry["val_spread_skill"])) <= abs(np.log(ratio))
+    trained = load_trained(whole.path)
+    unscaled = whole.best.restore(state)[0].average["model"]
+    np.testing.assert_allclose(
+        trained.params["log_q"], unscaled["log_q"] + np.log(best["dispersion_factor"]), rtol=1e-5
+    )
+    jax.tree.map(np.testing.assert_array_equal, trained.params | {"log_q": 0}, unscaled | {"log_q": 0})
+    with pytest.raises(InputError, match="`forecast.dispersion=bound`, got validation"):
+        evaluate(plain.path, str(tmp_path / "results"), forecast={"dispersion": "validation"})
