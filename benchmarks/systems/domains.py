@@ -17,7 +17,7 @@ from msvi.training.trained import TrainedModel
 # Modes that carry the power, and times the mean energy that no state of the attractor comes near.
 MODES, _BLOWN_UP = 7, 10.0
 # Times the domain that was trained on, of length 22: lengths of 66 and 198, as near to 64 and 200 as whole numbers get.
-# Paths of each: over four paths of the first the equation's own power in a band is off by up to a third, over 16 by 6 %.
+# Paths of each: over four on the first the equation's own power in a band is off by up to a third, over 16 by 6 %.
 FACTORS = {3: 32, 9: 16}
 # Frames in the picture.
 _DRAWN = 601
