@@ -1,8 +1,9 @@
-# `make demo`: data, training, evaluation of a small model. `make test`: the tests. Both set up .venv first.
+# `make demo`: data, training, evaluation of a small model. `make test`: the tests. `make docs`: the documentation, into
+# site/. All set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv/ready
 	$(BIN)/python train.py --config=configs/burgers_1d.py:demo --workdir=runs/demo
@@ -13,6 +14,11 @@ test: .venv/ready
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# Zensical's advertisement is no warning of ours.
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

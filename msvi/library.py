@@ -65,7 +65,10 @@ def fit(
       workdir: folder of the run, which is created.
       boundary: `"periodic"` or `"edge"`, for all axes of space or one for each; may be left out if the data say it.
       coordinates: points of each axis, `(points,)`.
-      mask, mu, forcing, split: as in `msvi.data.formats.layout`, of arrays.
+      mask: true where `u` was observed, here and below as in `msvi.data.formats.layout`, with arrays only.
+      mu: parameters of each trajectory's system.
+      forcing: what acts from outside.
+      split: which trajectories to learn from, validate on and test on.
       fields: of the configuration, by their names (`micro_dim=3`, `steps=5000`; `data_seed` and `seed` are two things).
 
     Raises:

@@ -1,6 +1,14 @@
-"""The README's tables from the result files: `python -m msvi.report.readme` rewrites them, `--check` only compares."""
+"""The tables of README.md and docs/*.md from the result files: `python -m msvi.report.readme` rewrites them.
+
+With `--check` nothing is written and a table that is out of date fails. A table stands between two marks, comments that
+say its name and `begin` or `end`; a page has as many tables as it has pairs of marks, and a table may be on several.
+"""
 
 import argparse
+import glob
+import os
+import re
+import statistics
 import sys
 from typing import Any
 
@@ -15,84 +23,159 @@ from msvi.report.results import (
     load_systems,
 )
 from msvi.report.tables import (
+    BASELINE_LABELS,
+    MISSING,
+    PUBLISHED,
+    Table,
     baselines_table,
     calibration_table,
     data_files_table,
+    format_number,
     markdown,
     results_table,
     summary_table,
 )
 from msvi.report.tables_systems import checks_table, systems_scores_table
 
+Result = dict[str, Any]
 
-def insert_table(readme: str, name: str, table: str) -> str:
-    """`readme` with `table` between the two marks called `name`.
+# Baselines that the first table shows, and the number of microscale latents there; how many test trajectories a
+# published number is of.
+_RIVALS, _LATENTS, _PUBLISHED_TRAJECTORIES = ("dmd", "sindy"), 5, 1
+
+
+def overview_table(results: list[Result], cells: list[Result], baselines: list[Result]) -> Table:
+    """A row per case for who has a minute: medians of the NRMSE over the test trajectories, means over the seeds.
+
+    Args:
+      results: runs with a few microscale latents for the domain.
+      cells: runs with latents in every coarse cell.
+    """
+    columns = ["case", "test trajectories", "micro_dim 0", f"micro_dim {_LATENTS}", "in cells"]
+    columns += [BASELINE_LABELS[name] for name in _RIVALS]
+    table = Table([*columns, f"published, micro_dim {_LATENTS}", "noise floor"], [])
+    for case in sorted({r["case"] for r in results}):
+        chosen = [r for r in results if r["case"] == case]
+        label = summary_table(chosen).rows[0][0]
+        local = [r for r in cells if r["case"] == case]
+        numbers = dict.fromkeys(len(r["test"]["nrmse"]["per_trajectory"]) for r in chosen)
+        row = [label, " / ".join(map(str, numbers))]
+        row += [_median([r for r in chosen if r["micro_dim"] == dim]) for dim in (0, _LATENTS)]
+        in_cell = " / ".join(dict.fromkeys(str(r["micro_dim"]) for r in local))
+        row += [f"{_median(local)} ({in_cell} per cell)" if local else MISSING]
+        row += [_median([b for b in baselines if (b["case"], b["baseline"]) == (case, name)]) for name in _RIVALS]
+        published = PUBLISHED.get(case, {}).get(_LATENTS)
+        row += [MISSING if published is None else f"{published:.3f} (of {_PUBLISHED_TRAJECTORIES})"]
+        table.rows.append([*row, _median(chosen, "noise_floor")])
+    return table
+
+
+def make_tables(directory: str) -> dict[str, str]:
+    """By its name each table of README and docs in Markdown, from the result files in a folder.
+
+    Raises:
+      InputError: a file is no result, such as one that was cut off.
+    """
+    results, cells, baselines = load_results(directory), load_cells(directory), load_baselines(directory)
+    systems = load_systems(directory)
+    tables = {
+        "overview": overview_table(results, cells, baselines),
+        "summary": summary_table(results),
+        "baselines": baselines_table(results, baselines),
+        "calibration": calibration_table(results, load_ensembles(directory)),
+        "results": results_table(results),
+        "cells": results_table(cells).without("published"),
+        "data files": data_files_table(load_data_files(directory)),
+        "systems": systems_scores_table(systems),
+        "checks": checks_table(systems),
+    }
+    return {name: markdown(table) for name, table in tables.items()}
+
+
+def find_pages(root: str) -> list[str]:
+    """README.md and docs/*.md below a folder, as far as they are there."""
+    readme = os.path.join(glob.escape(root), "README.md")
+    return glob.glob(readme) + sorted(glob.glob(os.path.join(glob.escape(root), "docs", "*.md")))
+
+
+def insert_table(page: str, name: str, table: str) -> str:
+    """`page` with `table` between the two marks called `name`.
 
     Raises:
       InputError: a mark is missing.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if begin not in readme or end not in readme.split(begin, 1)[1]:
-        raise InputError(f"The README needs the marks {begin} and {end} around its table; put them back.")
-    head, rest = readme.split(begin, 1)
+    if begin not in page or end not in page.split(begin, 1)[1]:
+        raise InputError(f"The table needs the marks {begin} and {end} around it; put them back.")
+    head, rest = page.split(begin, 1)
     return f"{head}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
 
 
-def update_readme(
-    readme: str,
-    results: list[dict[str, Any]],
-    cells: list[dict[str, Any]],
-    baselines: list[dict[str, Any]],
-    ensembles: list[dict[str, Any]],
-    data_files: list[dict[str, Any]],
-    systems: list[dict[str, Any]],
-) -> str:
-    """`readme` with its tables as the results give them: of runs with both layouts, baselines, ensembles, runs on own
-    data and systems."""
-    tables = {
-        "summary": summary_table(results),
-        "baselines": baselines_table(results, baselines),
-        "calibration": calibration_table(results, ensembles),
-        "results": results_table(results),
-        "cells": results_table(cells).without("published"),
-        "data files": data_files_table(data_files),
-        "systems": systems_scores_table(systems),
-        "checks": checks_table(systems),
+def update_pages(pages: dict[str, str], tables: dict[str, str]) -> dict[str, str]:
+    """The text of each page with its tables as they should be.
+
+    Args:
+      pages: path -> text.
+      tables: name -> Markdown.
+
+    Raises:
+      InputError: a table whose marks are on no page, a mark without its other half, or one of no table.
+    """
+    marks = {
+        path: dict.fromkeys(re.findall(r"<!-- ([\w -]+): (?:begin|end) -->", text)) for path, text in pages.items()
     }
-    for name, table in tables.items():
-        readme = insert_table(readme, name, markdown(table))
-    return readme
+    found = {name for names in marks.values() for name in names}
+    if lacking := [name for name in tables if name not in found]:
+        raise InputError(
+            f"No page has the marks of the table `{lacking[0]}`; put <!-- {lacking[0]}: begin --> and "
+            f"<!-- {lacking[0]}: end --> into README.md or a page of docs/."
+        )
+    updated = {}
+    for path, text in pages.items():
+        for name in marks[path]:
+            if name not in tables:
+                raise InputError(f"{path} has the marks of `{name}`, but tables are {', '.join(tables)}; remove them.")
+            try:
+                text = insert_table(text, name, tables[name])
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
+        updated[path] = text
+    return updated
 
 
 def main() -> int:
     """Command line; status 1 if `--check` finds other tables than the results give, 2 if a file cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", default="results", help="folder of the result files")
-    parser.add_argument("--readme", default="README.md", help="file whose tables are rewritten")
+    parser.add_argument("--root", default=".", help="folder of README.md and docs/, whose tables are rewritten")
     parser.add_argument("--figures", default="figures", help="folder of the figures of error against micro_dim")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the tables are not up to date")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     try:
-        with open(arguments.readme, encoding="utf-8") as file:
-            readme = file.read()
-        results = load_results(arguments.results)
-        loaders = load_cells, load_baselines, load_ensembles, load_data_files, load_systems
-        others = [load(arguments.results) for load in loaders]
-        updated = update_readme(readme, results, *others)
+        pages = {}
+        for path in find_pages(given.root):
+            with open(path, encoding="utf-8") as file:
+                pages[path] = file.read()
+        updated = update_pages(pages, make_tables(given.results))
+        old = [path for path in pages if updated[path] != pages[path]]
+        if given.check:
+            for path in old:
+                print(f"{path} does not show {given.results}; run python -m msvi.report.readme.", file=sys.stderr)
+            return int(bool(old))
+        draw_sweeps(load_results(given.results), given.figures)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if arguments.check:
-        if updated != readme:
-            print(
-                f"{arguments.readme} does not show {arguments.results}; run python -m msvi.report.readme.",
-                file=sys.stderr,
-            )
-        return int(updated != readme)
-    draw_sweeps(results, arguments.figures)
-    with open(arguments.readme, "w", encoding="utf-8") as file:
-        file.write(updated)
+    for path in old:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(updated[path])
     return 0
+
+
+def _median(results: list[Result], score: str = "nrmse") -> str:
+    """The median of a test score over the trajectories, its mean over the results that have one."""
+    found = [r["test"][score]["median"] for r in results if score in r["test"]]
+    return format_number(None if None in found else statistics.fmean(found)) if found else MISSING
 
 
 if __name__ == "__main__":

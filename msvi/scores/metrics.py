@@ -27,7 +27,8 @@ def relative_errors(
     be left out of means; infinite where the estimate is not finite.
 
     Args:
-      estimate, reference: `(time, *grid, channel)`.
+      estimate: `(time, *grid, channel)`.
+      reference: of the same shape.
       origin: added to the reference in its norm where both fields are counted from there, `(channel,)`.
 
     Returns:
@@ -60,7 +61,8 @@ def vrmse(estimate: Array, reference: Array, mask: Array | None = None, deviatio
     Source: Ohana et al., "The Well", NeurIPS 2024, for fields of a deviation of about 1.
 
     Args:
-      estimate, reference: `(*grid, channel)`.
+      estimate: `(*grid, channel)`.
+      reference: of the same shape.
       deviation: the usual one of each channel, `(channel,)`. If None what is added is the square of the round-off of
         the channel's largest value.
     """

@@ -1,6 +1,7 @@
-"""The README's tables: made from result files, put between their marks, and up to date with this repository's own."""
+"""Tables of README and docs: made from result files, put between their marks, up to date with this repository's own."""
 
 import json
+import pathlib
 import sys
 
 import pytest
@@ -8,15 +9,11 @@ from made_results import RESULT, make_baseline, make_result, summary, write
 from smoke import ROOT
 
 from msvi.errors import InputError
-from msvi.report.readme import insert_table, main, update_readme
+from msvi.report.readme import find_pages, insert_table, main, make_tables, overview_table, update_pages
 from msvi.report.results import (
     draw_sweeps,
     load_baselines,
-    load_cells,
-    load_data_files,
-    load_ensembles,
     load_results,
-    load_systems,
     sweep_figure,
     text_table,
 )
@@ -33,13 +30,8 @@ from msvi.report.tables import (
     summary_table,
     time_until,
 )
-from msvi.report.tables_systems import checks_table, systems_scores_table
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-OTHER_MARKS = "".join(
-    f"<!-- {name}: begin -->\n<!-- {name}: end -->\n"
-    for name in ("summary", "cells", "baselines", "calibration", "data files", "systems", "checks")
-)
 
 
 def named(table):
@@ -334,19 +326,58 @@ def test_figures(tmp_path):
     assert [path.name for path in tmp_path.rglob("*.png")] == ["sweep.png"]
 
 
+def test_overview():
+    """Means over the seeds of the medians, the latents of a cell, and of how many trajectories a number is."""
+    results = [make_result(micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (5, 0), (5, 1))]
+    results[2]["test"]["nrmse"]["median"] = 0.0313
+    cells = [make_result(micro_dim=2), make_result(case="kdv_1d", micro_dim=6)]
+    other = make_result(case="kdv_1d")
+    row, other = named(overview_table([*results, other], cells, [make_baseline(case="burgers_1d")]))
+    assert row == {
+        "case": "burgers_1d",
+        "test trajectories": "3",
+        "micro_dim 0": "0.0287",
+        "micro_dim 5": "0.0300",
+        "in cells": "0.0287 (2 per cell)",
+        "DMD": "0.1650",
+        "POD-SINDy": "—",
+        "published, micro_dim 5": "0.011 (of 1)",
+        "noise floor": "0.0109",
+    }
+    assert (other["micro_dim 0"], other["in cells"]) == ("—", "0.0287 (6 per cell)")
+    assert overview_table([], cells, []).rows == []
+    unknown = make_result(case="cylinder_3d")
+    unknown["test"]["nrmse"]["median"] = None
+    (row,) = named(overview_table([unknown], [], []))
+    assert (row["micro_dim 5"], row["published, micro_dim 5"]) == ("diverged", "—")
+
+
+def test_pages():
+    """Every table goes wherever its marks are; one without marks, half of a mark, and marks of nothing are refused."""
+    pages = {"README.md": f"a\n{BEGIN}\n{END}\nb\n", "docs/x.md": f"{BEGIN}\nold\n{END}\n", "docs/y.md": "none\n"}
+    assert update_pages(pages, {"results": "| 1 |"}) == {
+        "README.md": f"a\n{BEGIN}\n| 1 |\n{END}\nb\n",
+        "docs/x.md": f"{BEGIN}\n| 1 |\n{END}\n",
+        "docs/y.md": "none\n",
+    }
+    with pytest.raises(InputError, match="No page has the marks of the table `cells`; put <!-- cells: begin -->"):
+        update_pages(pages, {"results": "| 1 |", "cells": "| 2 |"})
+    with pytest.raises(InputError, match="docs/x.md has the marks of `results`, but tables are cells"):
+        update_pages({"docs/x.md": pages["docs/x.md"], "z": "<!-- cells: begin --><!-- cells: end -->"}, {"cells": ""})
+    with pytest.raises(InputError, match="docs/y.md: The table needs the marks"):
+        update_pages({"docs/y.md": END}, {"results": "| 1 |"})
+
+
 def test_command(tmp_path, monkeypatch, capsys):
     """`--check` fails and writes nothing while a table is old; without it all is written, and then passes."""
-    results, readme, figures = tmp_path / "results", tmp_path / "README.md", tmp_path / "figures"
-    ensembles = [scored(0, [0.5]) | {"seeds": [0, 1]}]
-    found, baselines = [make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9)], [make_baseline(case="burgers_1d")]
-    for result in found:
+    results, figures, root = tmp_path / "results", tmp_path / "figures", tmp_path / "root"
+    for result in (make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9)):
         write(results, result)
-    (results / "burgers_1d" / "baseline_dmd.json").write_text(json.dumps(baselines[0]))
-    (results / "burgers_1d" / "ensemble_d5_s0-1.json").write_text(json.dumps(ensembles[0]))
-    cells = [make_result(micro_dim=2, seed=7, micro_layout="cells")]
-    (results / "burgers_1d" / "cells_d2_s7.json").write_text(json.dumps(cells[0]))
-    own = [own_file("a.h5", 0), own_file("a.h5", 1)]
-    for result in own:
+    folder = results / "burgers_1d"
+    (folder / "baseline_dmd.json").write_text(json.dumps(make_baseline(case="burgers_1d")))
+    (folder / "ensemble_d5_s0-1.json").write_text(json.dumps(scored(0, [0.5]) | {"seeds": [0, 1]}))
+    (folder / "cells_d2_s7.json").write_text(json.dumps(make_result(micro_dim=2, seed=7, micro_layout="cells")))
+    for result in (own_file("a.h5", 0), own_file("a.h5", 1)):
         path = results / "custom" / "a" / f"d5_s{result['seed']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result))
@@ -354,40 +385,42 @@ def test_command(tmp_path, monkeypatch, capsys):
     system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
     (results / "systems").mkdir()
     (results / "systems" / "wave.json").write_text(json.dumps(system))
-    old = f"# Title\n{OTHER_MARKS}{BEGIN}\n{END}\n"
-    readme.write_text(old)
-    arguments = ["results", f"--results={results}", f"--readme={readme}", f"--figures={figures}"]
+    tables = make_tables(str(results))
+    assert all(len(table.splitlines()) > 2 for table in tables.values())
+
+    (root / "docs").mkdir(parents=True)
+    first, *others = tables
+    old = {
+        root / "README.md": f"# Title\n<!-- {first}: begin -->\n<!-- {first}: end -->\n",
+        root / "docs" / "a.md": "".join(f"<!-- {name}: begin -->\n<!-- {name}: end -->\n\n" for name in others),
+        root / "docs" / "b.md": "no table\n",
+    }
+    for path, text in old.items():
+        path.write_text(text)
+    assert find_pages(str(root)) == list(map(str, old))
+    arguments = ["results", f"--results={results}", f"--root={root}", f"--figures={figures}"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
-    assert main() == 1 and readme.read_text() == old and not figures.exists()
+    assert main() == 1 and not figures.exists()
+    assert all(path.read_text() == text for path, text in old.items())
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" does not show")[0] for line in said] == [str(path) for path in list(old)[:2]]
+
     monkeypatch.setattr(sys, "argv", arguments)
-    expected = update_readme(old, found, cells, baselines, ensembles, own, [system])
-    assert main() == 0 and readme.read_text() == expected
-    tables = (
-        summary_table(found),
-        baselines_table(found, baselines),
-        calibration_table(found, ensembles),
-        results_table(found),
-        results_table(cells).without("published"),
-        data_files_table(own),
-        systems_scores_table([system]),
-        checks_table([system]),
-    )
-    for table in tables:
-        assert table.rows and markdown(table) in readme.read_text()
-    assert (figures / "burgers_1d" / "sweep.png").is_file()
+    assert main() == 0 and (figures / "burgers_1d" / "sweep.png").is_file()
+    assert tables[first] in (root / "README.md").read_text()
+    assert all(tables[name] in (root / "docs" / "a.md").read_text() for name in others)
     monkeypatch.setattr(sys, "argv", [*arguments, "--check"])
     assert main() == 0
-    (results / "burgers_1d" / "d9_s9.json").write_text("{")
+    (folder / "d9_s9.json").write_text("{")
     capsys.readouterr()
     assert main() == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {results / 'burgers_1d' / 'd9_s9.json'}")
+    assert line.startswith(f"error: {folder / 'd9_s9.json'}")
 
 
 def test_readme_is_up_to_date():
-    """The README shows the result files of this repository; `python -m msvi.report.readme` rewrites it."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    loaders = load_results, load_cells, load_baselines, load_ensembles, load_data_files, load_systems
-    found = [load(str(ROOT / "results")) for load in loaders]
-    assert found[0] and found[4]
-    assert update_readme(readme, *found) == readme
+    """README and docs show the result files of this repository; `python -m msvi.report.readme` rewrites them."""
+    pages = {path: pathlib.Path(path).read_text(encoding="utf-8") for path in find_pages(str(ROOT))}
+    tables = make_tables(str(ROOT / "results"))
+    assert len(tables["results"].splitlines()) > 10 and len(pages) > 10
+    assert update_pages(pages, tables) == pages
