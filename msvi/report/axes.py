@@ -34,15 +34,32 @@ def new_axes(height: float) -> Axes:
     return Figure(figsize=(WIDTH * 2 / 3, height), layout="constrained").subplots()
 
 
-def finish(ax: Axes, own: bool) -> Figure:
-    """Legend, above the panel where the figure is our `own`, and spines; the figure of `ax`."""
+def finish(ax: Axes, own: bool, ncols: int = 5) -> Figure:
+    """Legend, above the panel where the figure is our `own`, and spines; the figure of `ax`.
+
+    The legend has at most `ncols` columns.
+    """
     figure = ax.get_figure(root=True)
     if own:
-        figure.legend(**LEGEND_ABOVE)
+        labels = ax.get_legend_handles_labels()[1]
+        figure.legend(**LEGEND_ABOVE | {"ncols": _fitting_columns(labels, figure.get_figwidth(), ncols)})
     else:
         ax.legend(frameon=False)
     tidy([ax])
     return figure
+
+
+def _fitting_columns(labels: list[str], width: float, most: int) -> int:
+    """Columns of a legend, which fills one after the other, that a figure of so many inches has room for."""
+
+    def inches(ncols):
+        longest = (max(len(line) for label in column for line in label.split("\n")) for column in columns(ncols))
+        return sum(0.6 + 0.085 * size for size in longest)  # of the line before it and of a letter
+
+    def columns(ncols):
+        return [part for part in np.array_split(np.array(labels, object), ncols) if len(part)]
+
+    return next((n for n in range(most, 1, -1) if inches(n) < width), 1)
 
 
 def pick_frames(t: np.ndarray, num_frames: int) -> list[int]:

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from msvi.report import plots_scores
+from msvi.report import plots_scores, plots_sweep
 from msvi.report.results import load_json, sweep_errors
 from msvi.report.tables import (
     PUBLISHED,
@@ -104,7 +104,7 @@ def _errors(title: str, results: list[Result], baselines: list[Result]) -> str:
     # A median that diverged is null; it has no line.
     references = {model_name(b["baseline"]): value for b in baselines if (value := b["test"]["nrmse"]["median"])}
     published = PUBLISHED.get(results[0]["case"], {})
-    figure = plots_scores.error_beside_references(*sweep_errors(results), references, published)
+    figure = plots_sweep.error_beside_references(*sweep_errors(results), references, published)
     caption = "Median NRMSE against the number of microscale latents: runs as points, lines through means over seeds."
     return text + figure_html(figure, f"{title}: NRMSE against micro_dim, the numbers of the table above", caption)
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from msvi.errors import InputError
@@ -28,9 +27,9 @@ from msvi.report.axes import (
     new_axes,
     pick_frames,
     set_log,
-    set_symlog,
     tidy,
 )
+from msvi.report.names import PLAIN, Names
 
 TRUTH = "#000000"
 MEAN = FORECAST = "#0072B2"
@@ -52,12 +51,15 @@ def forecast_1d(
     macro: ArrayLike,
     micro: ArrayLike,
     num_frames: int = 5,
+    names: Names = PLAIN,
+    title: str = "",
 ) -> Figure:
-    """Snapshots of a 1D forecast and of its two parts, one column per time.
+    """Snapshots of a 1D forecast, of its two parts and of its error, one column per time.
 
     Row 1: truth, ensemble mean, and mean ± 2 standard deviations. Row 2: the macroscale part on the same scale.
     Row 3: the microscale part on its own scale. The thin black lines are the truth in row 2 and, in row 3, the truth
-    less the macroscale part: what the microscale part has to supply.
+    less the macroscale part: what the microscale part has to supply. Row 4: the error `mean - truth` on its own scale,
+    with ± 2 standard deviations about zero, within which it should mostly lie.
 
     Args:
       t: `(time,)`, increasing; the frames nearest to `num_frames` equally spaced times are shown.
@@ -67,9 +69,11 @@ def forecast_1d(
       macro: mean part of `u` that comes from `zeta`, `(time, point)`.
       micro: mean part of `u` that comes from `eta`, `(time, point)`.
       num_frames: columns.
+      names: of time, axis and field.
+      title: of the figure, such as which trajectory is shown.
 
     Returns:
-      Figure with axes `(3, num_frames)` in row-major order.
+      Figure with axes `(4, num_frames)` in row-major order.
     """
     sizes = {}
     t, x = as_array("t", t, ("time",), sizes), as_array("x", x, ("point",), sizes)
@@ -77,35 +81,43 @@ def forecast_1d(
     truth, mean, std, macro, micro = (as_array(name, u, ("time", "point"), sizes) for name, u in fields.items())
     frames = pick_frames(t, num_frames)
 
-    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
-    axes = figure.subplots(3, num_frames, sharex=True, sharey="row", squeeze=False)
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+    axes = figure.subplots(4, num_frames, sharex=True, sharey="row", squeeze=False)
+    band = {"color": MEAN, "alpha": 0.3, "lw": 0, "label": "± 2 sd"}
     for column, i in zip(axes.T, frames, strict=True):
-        full, coarse, fine = column
-        full.set_title(f"t = {t[i]:.3g}")
-        full.fill_between(x, mean[i] - 2 * std[i], mean[i] + 2 * std[i], color=MEAN, alpha=0.3, lw=0, label="± 2 sd")
+        full, coarse, fine, error = column
+        full.set_title(names.time.at(t[i]), fontsize="medium")
+        full.fill_between(x, mean[i] - 2 * std[i], mean[i] + 2 * std[i], **band)
         full.plot(x, truth[i], color=TRUTH, lw=1.2, label="truth")
         full.plot(x, mean[i], color=MEAN, lw=1.8, ls="--", label="ensemble mean")
         coarse.plot(x, macro[i], color=MACRO, lw=2.0, label="macroscale part")
         coarse.plot(x, truth[i], color=TRUTH, lw=0.6)
         fine.plot(x, micro[i], color=MICRO, lw=2.0, label="microscale part")
         fine.plot(x, truth[i] - macro[i], color=TRUTH, lw=0.6)
-        fine.set_xlabel("x")
+        error.fill_between(x, -2 * std[i], 2 * std[i], **band)
+        error.axhline(0, color="0.8", lw=0.8, zorder=0)
+        error.plot(x, mean[i] - truth[i], color=DRIFT, lw=1.4, label="mean − truth")
+        error.set_xlabel(names.axes[0].label)
     limits = [limit for row in axes[:2] for limit in row[0].get_ylim()]
     for row in axes[:2]:
         row[0].set_ylim(min(limits), max(limits))
     axes[0, 0].set_xlim(x[0], x[-1])
     axes[0, 0].xaxis.set_major_locator(even_ticks(2))
-    for ax, label in zip(axes[:, 0], ("field u", "macroscale\n(from ζ)", "microscale\n(from η)"), strict=True):
+    labels = (names.field.label, "macroscale\n(from ζ)", "microscale\n(from η)", "error")
+    for ax, label in zip(axes[:, 0], labels, strict=True):
         ax.set_ylabel(label)
         ax.yaxis.set_major_locator(even_ticks(5))
     tidy(axes.flat)
     figure.align_ylabels()
-    (band,), (truth_line, mean_line) = axes[0, 0].collections, axes[0, 0].lines
-    figure.legend(handles=[truth_line, mean_line, band, axes[1, 0].lines[0], axes[2, 0].lines[0]], **LEGEND_ABOVE)
+    (shaded,), (truth_line, mean_line) = axes[0, 0].collections, axes[0, 0].lines
+    parts = [axes[1, 0].lines[0], axes[2, 0].lines[0], axes[3, 0].lines[-1]]
+    figure.legend(handles=[truth_line, mean_line, shaded, *parts], **LEGEND_ABOVE | {"ncols": 6, "columnspacing": 1.4, "title": title})
     return figure
 
 
-def field_1d(t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike) -> Figure:
+def field_1d(
+    t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike, names: Names = PLAIN, title: str = ""
+) -> Figure:
     """Space-time images of the truth, the ensemble mean, and their difference `mean - truth`.
 
     The first two share the colours of the truth's range; what lies outside of it is cut. The colours of the
@@ -115,6 +127,8 @@ def field_1d(t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike) -> F
       t: `(time,)`, increasing, at least 2.
       x: `(point,)`, increasing, at least 2.
       truth, mean: `u`, `(time, point)`.
+      names: of time, axis and field.
+      title: of the figure.
 
     Returns:
       Figure with three images, time to the right and `x` upwards, and two colour bars.
@@ -127,7 +141,8 @@ def field_1d(t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike) -> F
     low, high = finite_range(truth)
     largest = max(map(abs, finite_range(difference))) or 1.0
 
-    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.3 if title else 3.0), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     images = [
         ax.pcolorfast(*edges, u.T, cmap=cmap, vmin=vmin, vmax=vmax)
@@ -137,17 +152,19 @@ def field_1d(t: ArrayLike, x: ArrayLike, truth: ArrayLike, mean: ArrayLike) -> F
             (axes[2], difference, "RdBu_r", -largest, largest),
         )
     ]
-    for ax, title in zip(axes, ("truth", "ensemble mean", "mean − truth"), strict=True):
-        ax.set(title=title, xlabel="t", facecolor="0.8")
+    for ax, panel in zip(axes, ("truth", "ensemble mean", "mean − truth"), strict=True):
+        ax.set(title=panel, xlabel=names.time.label, facecolor="0.8")
         ax.xaxis.set_major_locator(even_ticks(3))
         ax.yaxis.set_major_locator(even_ticks(4))
-    axes[0].set_ylabel("x")
-    figure.colorbar(images[0], ax=axes[:2], pad=0.02, aspect=25).ax.set_title("u")
+    axes[0].set_ylabel(names.axes[0].label)
+    figure.colorbar(images[0], ax=axes[:2], pad=0.02, aspect=25, label=names.field.label)
     figure.colorbar(images[2], ax=axes[2], pad=0.04, aspect=25)
     return figure
 
 
-def error_over_time(t: ArrayLike, errors: Mapping[str, ArrayLike], ax: Axes | None = None) -> Figure:
+def error_over_time(
+    t: ArrayLike, errors: Mapping[str, ArrayLike], ax: Axes | None = None, names: Names = PLAIN
+) -> Figure:
     """Relative errors against time, on a logarithmic axis.
 
     Args:
@@ -156,6 +173,7 @@ def error_over_time(t: ArrayLike, errors: Mapping[str, ArrayLike], ax: Axes | No
         and the band from the 10 % to the 90 % quantile. The labels "forecast", "reconstruction" and "noise floor"
         have colours of their own.
       ax: to draw into.
+      names: of which that of time is shown.
 
     Returns:
       The figure; one line per label.
@@ -179,7 +197,7 @@ def error_over_time(t: ArrayLike, errors: Mapping[str, ArrayLike], ax: Axes | No
         else:
             error = as_array(f"errors[{label!r}]", error, ("time",), sizes)
         ax.plot(t, error, color=color, lw=1.8, label=label)
-    ax.set(xlabel="t", ylabel="relative error", xlim=(t[0], t[-1]))
+    ax.set(xlabel=names.time.label, ylabel="relative error", xlim=(t[0], t[-1]))
     if any(np.ndim(error) == 2 for error in errors.values()):
         ax.set_title("median and 10–90 % range over the trajectories")
     set_log(ax)
@@ -193,6 +211,8 @@ def latent_paths(
     num_shown: int = 8,
     labels: Sequence[str] | None = None,
     colors: Sequence[str] | None = None,
+    names: Names = PLAIN,
+    title: str = "",
 ) -> Figure:
     """Forecast paths of single latents against the encoded truth, a panel for each latent.
 
@@ -203,6 +223,8 @@ def latent_paths(
       num_shown: members drawn, the first ones.
       labels: title of each panel, such as "ζ 3" or "η 1"; by default the number of the latent.
       colors: of the members in each panel, such as `MACRO` and `MICRO`; by default `MEAN`.
+      names: of which that of time is shown.
+      title: of the figure, such as which trajectory is shown.
 
     Returns:
       Figure of at most five panels a row, in each the member paths and then the encoded truth.
@@ -226,7 +248,7 @@ def latent_paths(
 
     rows = -(-num_latents // 5)
     columns = -(-num_latents // rows)
-    figure = Figure(figsize=(WIDTH, 0.6 + 2.1 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.6 + 2.1 * rows + (0.3 if title else 0)), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for i, ax in enumerate(axes[:num_latents]):
         ax.plot(t, paths[:num_shown, :, i].T, color=colors[i], lw=0.9, alpha=0.7)
@@ -235,140 +257,12 @@ def latent_paths(
         ax.xaxis.set_major_locator(even_ticks(2))
         ax.yaxis.set_major_locator(even_ticks(4))
         if i + columns >= num_latents:
-            ax.set_xlabel("t")
+            ax.set_xlabel(names.time.label)
             ax.tick_params(labelbottom=True)
     for ax in axes[num_latents:]:
         ax.remove()
     axes[0].set_xlim(t[0], t[-1])
     tidy(axes[:num_latents])
     handles = [axes[0].lines[-1], axes[0].lines[0]]
-    figure.legend(handles, ["encoded truth", "ensemble members"], **LEGEND_ABOVE)
+    figure.legend(handles, ["encoded truth", "ensemble members"], **LEGEND_ABOVE | {"title": title})
     return figure
-
-
-def kernel_1d(kernel: ArrayLike, initial: ArrayLike, coarsening: int, ax: Axes | None = None) -> Figure:
-    """Learned and initial kernel of the macroscale filter.
-
-    Args:
-      kernel, initial: `(2 n_sigma s + 1,)`, offset zero in the middle.
-      coarsening: `s`, points per coarse cell.
-      ax: to draw into.
-
-    Returns:
-      The figure; its lines are zero, the initial and the learned kernel.
-    """
-    sizes = {}
-    kernel, initial = as_array("kernel", kernel, ("offset",), sizes), as_array("initial", initial, ("offset",), sizes)
-    if len(kernel) % 2 == 0 or coarsening < 1:
-        raise InputError(
-            f"`kernel` needs an odd number of points and `coarsening` at least 1, got {len(kernel)} and {coarsening}; "
-            "pass the whole kernel of a `MacroFilter` and its coarsening."
-        )
-    own = ax is None
-    ax = new_axes(3.2) if own else ax
-    offset = (np.arange(len(kernel)) - len(kernel) // 2) / coarsening
-    ax.axhline(0, color="0.8", lw=0.8, zorder=0)
-    ax.plot(offset, initial, color=REFERENCE, lw=1.4, ls="--", label="initial (Gaussian)")
-    ax.plot(offset, kernel, color=MACRO, lw=1.8, label="learned")
-    ax.set(xlabel="offset (coarse cells)", ylabel="weight", title="macroscale filter", xlim=(offset[0], offset[-1]))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return finish(ax, own)
-
-
-def training_curves(history: Mapping[str, ArrayLike]) -> Figure:
-    """The two terms of the loss, and the validation errors, against the optimiser step.
-
-    The negative log-likelihood per value starts large and ends below zero. Its axis is linear over the range of the
-    second half of training, where the differences matter, and logarithmic beyond.
-
-    Args:
-      history: "log_likelihood", "drift_residual" and "loss", each of the length of "step"; "val_crps" and "val_nrmse"
-        (of the forecast) and "val_reconstruction", each of the length of "val_step". NaN leaves a gap.
-
-    Returns:
-      Figure of three panels: negative log-likelihood and loss; drift residual; validation errors, the CRPS of the
-      forecast in deviations of the field, its NRMSE, and that of the reconstruction.
-    """
-    axis_of = dict.fromkeys(("step", "log_likelihood", "drift_residual", "loss"), "step")
-    axis_of |= dict.fromkeys(("val_step", "val_crps", "val_nrmse", "val_reconstruction"), "val_step")
-    missing = [key for key in axis_of if key not in history]
-    if missing:
-        raise InputError(f"`history` must hold {', '.join(axis_of)}, but lacks {', '.join(missing)}; add these keys.")
-    sizes = {}
-    history = {key: as_array(f"history[{key!r}]", history[key], (axis,), sizes) for key, axis in axis_of.items()}
-
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    likelihood, residual, validation = figure.subplots(1, 3, sharex=True)
-    step, negative = history["step"], -history["log_likelihood"]
-    likelihood.plot(step, history["loss"], color=REFERENCE, lw=1.0, label="loss")
-    likelihood.plot(step, negative, color=RECONSTRUCTION, lw=1.4, label="negative log-likelihood")
-    set_symlog(likelihood, max(map(abs, finite_range(negative[len(step) // 2 :]))))
-    residual.plot(step, history["drift_residual"], color=DRIFT, lw=1.4)
-    style = {"lw": 1.4, "marker": "o", "ms": 3.5}
-    for name, color, label in (
-        ("val_crps", OTHER, "CRPS"),
-        ("val_nrmse", FORECAST, "NRMSE"),
-        ("val_reconstruction", RECONSTRUCTION, "reconstruction"),
-    ):
-        validation.plot(history["val_step"], history[name], color=color, label=label, **style)
-    titles = ("loss per field value", "drift residual", "validation error")
-    for ax, title in zip((likelihood, residual, validation), titles, strict=True):
-        ax.set(title=title, xlabel="step")
-        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    for ax in (residual, validation):
-        set_log(ax)
-    if validation.get_yscale() == "log":  # room for the legend above the lines
-        low, high = validation.get_ylim()
-        validation.set_ylim(low, high * (high / low) ** 0.6)
-    likelihood.legend(frameon=False)
-    validation.legend(frameon=False, loc="upper right")
-    tidy((likelihood, residual, validation))
-    return figure
-
-
-def error_against_micro_dim(
-    micro_dim: ArrayLike,
-    error: ArrayLike,
-    reconstruction: ArrayLike,
-    noise_floor: ArrayLike,
-    published: Mapping[int, float] | None = None,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Figure:
-    """Errors of runs against their number of microscale latents, on a logarithmic axis.
-
-    Each run's forecast error is a point, and lines go through the means over the runs of equal `micro_dim`; NaN leaves
-    a gap.
-
-    Args:
-      micro_dim: `(run,)`.
-      error, reconstruction, noise_floor: of the forecast, of the reconstruction and of the truth itself, `(run,)`.
-      published: `micro_dim` -> error, drawn beside ours.
-      title: of the panel, such as the name of the case.
-      ax: to draw into.
-
-    Returns:
-      The figure; its lines are the published errors if there are any, the noise floor, the reconstruction, the
-      forecast, and the single runs.
-    """
-    sizes = {}
-    micro_dim = as_array("micro_dim", micro_dim, ("run",), sizes)
-    if not len(micro_dim):
-        raise InputError("`micro_dim` must hold at least one run, got none; pass the runs to draw.")
-    values = {"noise floor": noise_floor, "reconstruction": reconstruction, "forecast": error}
-    values = {name: as_array(name.replace(" ", "_"), value, ("run",), sizes) for name, value in values.items()}
-    own = ax is None
-    ax = new_axes(3.6) if own else ax
-    if published:
-        dims = sorted(published)
-        style = {"marker": "s", "ms": 4, "mfc": "none", "ls": "--", "lw": 1.0}
-        ax.plot(dims, [published[dim] for dim in dims], color=REFERENCE, label="published", **style)
-    dims = np.unique(micro_dim)
-    for (name, value), width in zip(values.items(), (0.8, 1.4, 1.8), strict=True):
-        means = [value[micro_dim == dim].mean() for dim in dims]
-        ax.plot(dims, means, color=ERROR_COLORS[name], lw=width, label=name)
-    ax.plot(micro_dim, values["forecast"], color=FORECAST, ls="", marker="o", ms=4.5)
-    ax.set(xlabel="microscale latents (micro_dim)", ylabel="NRMSE", title=title)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    set_log(ax)
-    return finish(ax, own)

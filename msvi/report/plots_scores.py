@@ -4,7 +4,7 @@ Models that are there for comparison are grey and told apart by dashes and marke
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from msvi.errors import InputError
-from msvi.report.axes import LEGEND_ABOVE, as_array, finish, new_axes, set_log, tidy
+from msvi.report.axes import as_array, finish, new_axes, set_log
 from msvi.report.plots import (
     DRIFT,
     FORECAST,
@@ -22,8 +22,8 @@ from msvi.report.plots import (
     RECONSTRUCTION,
     REFERENCE,
     TRUTH,
-    error_against_micro_dim,
 )
+from msvi.report.references import cut_axis, name_hidden, reference_styles
 
 _COLORS = {
     "truth": TRUTH,
@@ -33,10 +33,7 @@ _COLORS = {
     "noise floor": REFERENCE,
 }
 _SPARE = (FORECAST, MACRO, OTHER, MICRO, DRIFT)
-_DASHES = ((4, 1.5), (1, 1.2), (6, 1.5, 1, 1.5), (2.5, 1), (8, 2))
-_MARKERS = "o^sDv"
 _SPREAD_SKILL_RANGE = (0.8, 1.25)  # within a factor of 1.25
-_CUT = 10.0
 
 
 def reliability_diagram(
@@ -69,7 +66,7 @@ def reliability_diagram(
         ax.fill_between(levels, levels, values, color=color, alpha=0.15, lw=0)
         ax.plot(levels, values, color=color, lw=1.8, marker="o", ms=3, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    return _finish(ax, own)
+    return finish(ax, own, ncols=3)
 
 
 def score_over_lead_time(
@@ -81,7 +78,8 @@ def score_over_lead_time(
 ) -> Figure:
     """Scores against lead time on a logarithmic axis: the median, and the band from the 10 % to the 90 % quantile.
 
-    The axis ends at ten times the largest median of `scores`: a reference that blows up does not hide the rest.
+    The axis ends at ten times the largest median of `scores` and a tenth of the smallest: a reference that blows up, or
+    one that is all but exact, does not squeeze the rest; the legend says where it lies.
 
     Args:
       t: lead times, `(time,)`.
@@ -98,9 +96,10 @@ def score_over_lead_time(
     t = as_array("t", t, ("time",), sizes)
     references = references or {}
     own, ax = ax is None, _axes({**scores, **references}, "scores", 3.8, ax)
-    for (label, values), style in zip(references.items(), _reference_styles(len(t)), strict=False):
+    beside = []
+    for (label, values), style in zip(references.items(), reference_styles(len(t)), strict=False):
         values = as_array(f"references[{label!r}]", values, ("time",), sizes)
-        ax.plot(t, values, label=label, **style)
+        beside += ax.plot(t, values, label=label, **style)
     medians = []
     for (label, values), color in zip(scores.items(), _colors(scores), strict=True):
         if np.ndim(values) == 2:
@@ -111,8 +110,9 @@ def score_over_lead_time(
         ax.plot(t, medians[-1], color=color, lw=0.8 if label == "noise floor" else 1.8, label=label)
     ax.set(xlabel="lead time", ylabel=ylabel, xlim=(t[0], t[-1]))
     set_log(ax)
-    _cut(ax, np.array(medians), ax.get_ylim()[1])
-    return _finish(ax, own)
+    cut_axis(ax, np.array([m for m, label in zip(medians, scores, strict=True) if label != "noise floor"]))
+    name_hidden(ax, beside)
+    return finish(ax, own, ncols=3)
 
 
 def spread_skill_over_lead_time(t: ArrayLike, ratios: Mapping[str, ArrayLike], ax: Axes | None = None) -> Figure:
@@ -136,7 +136,7 @@ def spread_skill_over_lead_time(t: ArrayLike, ratios: Mapping[str, ArrayLike], a
         ax.plot(t, values, color=color, lw=1.8, label=label)
     ax.set(xlabel="lead time", ylabel="spread / error", xlim=(t[0], t[-1]))
     set_log(ax)
-    return _finish(ax, own)
+    return finish(ax, own, ncols=3)
 
 
 def spectra(wavenumber: ArrayLike, power: Mapping[str, ArrayLike], ax: Axes | None = None) -> Figure:
@@ -161,37 +161,7 @@ def spectra(wavenumber: ArrayLike, power: Mapping[str, ArrayLike], ax: Axes | No
     ax.set(xlabel="wavenumber", ylabel="mean power", xscale="log", yscale="log")
     low, high = ax.get_ylim()
     ax.set_ylim(bottom=max(low, 1e-10 * high))
-    return _finish(ax, own)
-
-
-def error_beside_references(
-    micro_dim: ArrayLike,
-    error: ArrayLike,
-    reconstruction: ArrayLike,
-    noise_floor: ArrayLike,
-    references: Mapping[str, float],
-    published: Mapping[int, float] | None = None,
-    title: str = "",
-) -> Figure:
-    """`msvi.report.plots.error_against_micro_dim` with the errors of other models as horizontal lines.
-
-    The axis ends at ten times our largest error: what lies beyond is named in the legend all the same.
-
-    Args:
-      micro_dim, error, reconstruction, noise_floor, published, title: as there.
-      references: label -> error.
-
-    Returns:
-      The figure; its lines are as there, followed by the references.
-    """
-    figure = error_against_micro_dim(micro_dim, error, reconstruction, noise_floor, published, title)
-    (ax,) = figure.axes
-    top = ax.get_ylim()[1]
-    for (label, value), style in zip(references.items(), _reference_styles(4), strict=False):
-        ax.plot(ax.get_xlim(), [value] * 2, label=label, scalex=False, **style | {"marker": ""})
-    _cut(ax, np.asarray(error), max(top, ax.get_ylim()[1]))
-    figure.legends.clear()
-    return _finish(ax, own=True)
+    return finish(ax, own, ncols=3)
 
 
 def _axes(labelled: Mapping, name: str, height: float, ax: Axes | None) -> Axes:
@@ -201,38 +171,7 @@ def _axes(labelled: Mapping, name: str, height: float, ax: Axes | None) -> Axes:
     return new_axes(height) if ax is None else ax
 
 
-def _finish(ax: Axes, own: bool) -> Figure:
-    """As `msvi.report.axes.finish`, with a legend of no more columns than names of models leave room for."""
-    if not own:
-        return finish(ax, own)
-    tidy([ax])
-    figure = ax.get_figure(root=True)
-    figure.legend(**LEGEND_ABOVE | {"ncols": 3})
-    return figure
-
-
 def _colors(labels: Mapping[str, ArrayLike]) -> list[str]:
     """A colour for each label: its own, or one of the spare ones in turn."""
     spare = itertools.cycle(_SPARE)
     return [_COLORS.get(label) or next(spare) for label in labels]
-
-
-def _reference_styles(num_points: int) -> Iterator[dict]:
-    """Line styles of what is there for comparison, one after the other."""
-    for dashes, marker in zip(itertools.cycle(_DASHES), itertools.cycle(_MARKERS), strict=True):
-        yield {
-            "color": REFERENCE,
-            "lw": 1.1,
-            "dashes": dashes,
-            "marker": marker,
-            "ms": 4,
-            "mfc": "none",
-            "markevery": max(1, num_points // 8),
-        }
-
-
-def _cut(ax: Axes, values: np.ndarray, top: float) -> None:
-    """Ends the y-axis at `top`, or at ten times the largest of `values` where that is less."""
-    finite = values[np.isfinite(values) & (values > 0)]
-    if finite.size:
-        ax.set_ylim(top=min(top, _CUT * finite.max()))

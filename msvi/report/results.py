@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from msvi.errors import InputError
-from msvi.report import plots
+from msvi.report import plots_sweep
 from msvi.report.tables import (
     BASELINE_LABELS,
     MISSING,
@@ -130,7 +130,7 @@ def text_table(rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> str:
 def sweep_figure(results: list[dict[str, Any]]) -> Figure:
     """Error against micro_dim of the results of one case, the published errors beside."""
     case = results[0]["case"]
-    return plots.error_against_micro_dim(*sweep_errors(results), published=PUBLISHED.get(case, {}), title=case)
+    return plots_sweep.error_against_micro_dim(*sweep_errors(results), published=PUBLISHED.get(case, {}), title=case)
 
 
 def sweep_errors(results: list[dict[str, Any]]) -> list[list[float]]:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from msvi.errors import InputError
-from msvi.report import axes, plots
+from msvi.report import axes, names, panels, plots, plots_2d, plots_run, plots_scores, plots_sweep, references
 
 matplotlib.use("Agg")
 pytestmark = pytest.mark.filterwarnings("error")
@@ -19,17 +19,8 @@ TIMES, POINTS = 11, 30
 t = np.linspace(0.0, 1.0, TIMES)
 x = np.arange(POINTS) / POINTS
 u = np.tanh(20 * (x - 0.3 - 0.3 * t[:, None]))  # a travelling shock
+LABELLED = {"time": {"units": "days since 2001-02-03"}, "s": {"units": "km"}, "depth": {"units": "m"}}
 fields = {"truth": u, "mean": 0.9 * u, "std": 0.1 + 0.0 * u, "macro": 0.7 * u, "micro": 0.2 * u}
-history = {
-    "step": np.arange(0, 100, 10),
-    "log_likelihood": 5 - 100 * np.exp(-np.arange(10.0)),
-    "drift_residual": np.exp(-np.arange(10.0)),
-    "loss": 100 * np.exp(-np.arange(10.0)) - 5 + np.exp(-np.arange(10.0)),
-    "val_step": np.array([50, 100]),
-    "val_crps": np.array([0.06, 0.012]),
-    "val_nrmse": np.array([0.1, 0.02]),
-    "val_reconstruction": np.array([0.05, 0.01]),
-}
 
 
 def render(figure: Figure) -> None:
@@ -40,20 +31,22 @@ def render(figure: Figure) -> None:
 def test_imports_only_numpy_and_matplotlib():
     """No jax, no training, and no global state of pyplot."""
     modules = set()
-    for source in (plots, axes):
+    for source in (plots, plots_2d, plots_run, plots_scores, plots_sweep, axes, panels, references, names):
         for node in ast.walk(ast.parse(inspect.getsource(source))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 modules.add(node.module)
-    assert {name.split(".")[0] for name in modules} == {"collections", "numpy", "matplotlib", "msvi"}
-    assert {name for name in modules if name.startswith("msvi")} == {"msvi.report.axes", "msvi.errors"}
+    outside = {"collections", "itertools", "typing", "numpy", "matplotlib"}
+    assert {name.split(".")[0] for name in modules} == outside | {"msvi"}
+    inside = {f"msvi.report.{name}" for name in ("axes", "names", "panels", "plots", "references")}
+    assert {name for name in modules if name.startswith("msvi")} == inside | {"msvi.errors"}
     assert "matplotlib.pyplot" not in modules
 
 
 def test_forecast_1d_draws_the_frames_at_equally_spaced_times():
     figure = plots.forecast_1d(t, x, **fields, num_frames=3)
-    axes = np.reshape(figure.axes, (3, 3))
+    axes = np.reshape(figure.axes, (4, 3))
     for column, frame in zip(axes.T, (0, 5, 10), strict=True):
         assert column[0].get_title() == f"t = {t[frame]:.3g}"
         truth, mean = column[0].lines
@@ -64,7 +57,31 @@ def test_forecast_1d_draws_the_frames_at_equally_spaced_times():
         np.testing.assert_array_equal(column[1].lines[0].get_ydata(), fields["macro"][frame])
         np.testing.assert_array_equal(column[2].lines[0].get_ydata(), fields["micro"][frame])
         np.testing.assert_array_equal(column[2].lines[1].get_ydata(), u[frame] - fields["macro"][frame])
+        zero, error = column[3].lines
+        np.testing.assert_array_equal(zero.get_ydata(), [0, 0])
+        np.testing.assert_array_equal(error.get_ydata(), fields["mean"][frame] - u[frame])
+        band = column[3].collections[0].get_paths()[0].vertices[:, 1]
+        np.testing.assert_allclose([band.min(), band.max()], [-0.2, 0.2])
     assert axes[0, 0].get_ylim() == axes[1, 2].get_ylim() != axes[2, 0].get_ylim()
+    render(figure)
+
+
+def test_names_and_units_stand_on_the_axes():
+    (own,) = names.names_of_channels(("s",), ("depth",), LABELLED, 1)
+    figure = plots.forecast_1d(t, x, **fields, num_frames=2, names=own, title="the third")
+    axes = np.reshape(figure.axes, (4, 2))
+    assert [ax.get_xlabel() for ax in axes[3]] == ["s [km]", "s [km]"]
+    assert axes[0, 0].get_ylabel() == "depth [m]"
+    assert [ax.get_title() for ax in axes[0]] == ["time = 0 days", "time = 1 days"]
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "the third"
+    figure = plots.field_1d(t, x, u, u, names=own, title="the third")
+    assert [ax.get_xlabel() for ax in figure.axes[:3]] == ["time [days]"] * 3
+    assert (figure.axes[0].get_ylabel(), figure.axes[3].get_ylabel()) == ("s [km]", "depth [m]")
+    assert figure.get_suptitle() == "the third"
+    assert plots.error_over_time(t, {"forecast": 0.1 + t}, names=own).axes[0].get_xlabel() == "time [days]"
+    paths = plots.latent_paths(t, np.ones((2, TIMES, 1)), np.ones((TIMES, 1)), names=own, title="the third")
+    assert paths.axes[0].get_xlabel() == "time [days]" and paths.legends[0].get_title().get_text() == "the third"
     render(figure)
 
 
@@ -112,74 +129,12 @@ def test_latent_paths_has_a_panel_for_each_latent(num_latents):
     render(figure)
 
 
-def test_kernel_1d_counts_offsets_in_coarse_cells():
-    initial = np.exp(-0.5 * np.linspace(-3, 3, 13) ** 2)
-    figure = plots.kernel_1d(1.1 * initial, initial, coarsening=2)
-    zero, first, learned = figure.axes[0].lines
-    np.testing.assert_allclose(learned.get_xdata(), np.linspace(-3, 3, 13))
-    np.testing.assert_array_equal(first.get_ydata(), initial)
-    np.testing.assert_array_equal(learned.get_ydata(), 1.1 * initial)
-    render(figure)
-
-
-def test_training_curves_draws_the_history():
-    figure = plots.training_curves(history)
-    drawn = [[line.get_ydata() for line in ax.lines] for ax in figure.axes]
-    expected = [
-        [history["loss"], -history["log_likelihood"]],
-        [history["drift_residual"]],
-        [history["val_crps"], history["val_nrmse"], history["val_reconstruction"]],
-    ]
-    for panel, arrays in zip(drawn, expected, strict=True):
-        np.testing.assert_array_equal(panel, arrays)
-    assert [ax.get_yscale() for ax in figure.axes] == ["symlog", "log", "log"]
-    render(figure)
-
-
-def test_training_curves_before_the_first_validation():
-    empty = {key: values[:0] if key.startswith("val") else values for key, values in history.items()}
-    render(plots.training_curves(empty))
-
-
-def test_training_curves_of_validations_that_diverged():
-    """Gaps in place of what is no number; if nothing else is there, an empty panel."""
-    gap = history | {"val_crps": np.array([np.nan, 0.012]), "val_nrmse": np.array([np.nan, 0.02])}
-    figure = plots.training_curves(gap)
-    np.testing.assert_array_equal(figure.axes[2].lines[0].get_ydata(), [np.nan, 0.012])
-    render(figure)
-    nothing = dict.fromkeys(("val_crps", "val_nrmse", "val_reconstruction"), np.full(2, np.nan))
-    render(plots.training_curves(history | nothing))
-
-
-def test_error_against_micro_dim_draws_every_run_and_the_means():
-    micro_dim = np.array([3, 0, 3, 1])
-    error, reconstruction, floor = np.array([0.02, 0.3, 0.04, np.nan]), np.array([1, 4, 2, 3]) / 100, np.full(4, 0.01)
-    figure = plots.error_against_micro_dim(micro_dim, error, reconstruction, floor, {2: 0.06, 0: 0.2}, title="case")
-    (ax,) = figure.axes
-    published, lowest, middle, mean, runs = ax.lines
-    np.testing.assert_array_equal(published.get_xydata(), [[0, 0.2], [2, 0.06]])
-    for line, values in ((lowest, [0.01, 0.01, 0.01]), (middle, [0.04, 0.03, 0.015]), (mean, [0.3, np.nan, 0.03])):
-        np.testing.assert_array_equal(line.get_xdata(), [0, 1, 3])
-        np.testing.assert_allclose(line.get_ydata(), values)
-    np.testing.assert_array_equal(runs.get_xydata(), np.stack([micro_dim, error], axis=1))
-    assert [line.get_color() for line in ax.lines] == [
-        plots.REFERENCE,
-        plots.REFERENCE,
-        plots.RECONSTRUCTION,
-        plots.FORECAST,
-        plots.FORECAST,
-    ]
-    assert (ax.get_yscale(), ax.get_title()) == ("log", "case")
-    assert len(plots.error_against_micro_dim([0], [0.1], [0.1], [0.1]).axes[0].lines) == 4
-    render(figure)
-
-
 def test_single_panels_draw_into_the_axes_they_are_given():
     figure = Figure(layout="constrained")
     axes = figure.subplots(1, 3)
     assert plots.error_over_time(t, {"forecast": 0.1 + t}, ax=axes[0]) is figure
-    assert plots.kernel_1d(np.ones(5), np.ones(5), 2, ax=axes[1]) is figure
-    assert plots.error_against_micro_dim([0, 1], [2, 1], [2, 1], [1, 1], ax=axes[2]) is figure
+    assert plots_run.kernel_1d(np.ones(5), np.ones(5), 2, ax=axes[1]) is figure
+    assert plots_sweep.error_against_micro_dim([0, 1], [2, 1], [2, 1], [1, 1], ax=axes[2]) is figure
     assert [len(ax.lines) for ax in axes] == [1, 3, 4]
     render(figure)
 
@@ -202,12 +157,10 @@ def test_single_panels_draw_into_the_axes_they_are_given():
             lambda: plots.latent_paths(t, np.ones((4, TIMES, 2)), np.ones((TIMES, 2)), labels=["a"]),
             "`labels`.*got 1",
         ),
-        (lambda: plots.kernel_1d(np.ones(4), np.ones(4), 2), "odd number.*got 4"),
-        (lambda: plots.kernel_1d(np.ones(5), np.ones(3), 2), r"`initial`.*offset=5.*\(3,\)"),
-        (lambda: plots.error_against_micro_dim([], [], [], []), "`micro_dim`.*got none"),
-        (lambda: plots.error_against_micro_dim([0, 1], [1], [1, 1], [1, 1]), r"`forecast`.*run=2.*\(1,\)"),
-        (lambda: plots.training_curves({"step": np.arange(3)}), "`history`.*lacks log_likelihood"),
-        (lambda: plots.training_curves(history | {"loss": np.ones(3)}), r"'loss'.*step=10.*\(3,\)"),
+        (lambda: plots_run.kernel_1d(np.ones(4), np.ones(4), 2), "odd number.*got 4"),
+        (lambda: plots_run.kernel_1d(np.ones(5), np.ones(3), 2), r"`initial`.*offset=5.*\(3,\)"),
+        (lambda: plots_sweep.error_against_micro_dim([], [], [], []), "`micro_dim`.*got none"),
+        (lambda: plots_sweep.error_against_micro_dim([0, 1], [1], [1, 1], [1, 1]), r"`forecast`.*run=2.*\(1,\)"),
     ],
 )
 def test_unusable_arrays_are_refused(draw, message):

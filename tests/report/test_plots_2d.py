@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from msvi.errors import InputError
-from msvi.report import plots, plots_2d
+from msvi.report import animation, panels, plots, plots_2d, plots_run
+from msvi.report.names import names_of_channels
 
 matplotlib.use("Agg")
 pytestmark = pytest.mark.filterwarnings("error")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 TIMES = 11
 t = np.linspace(0.0, 1.0, TIMES)
 x, y = np.linspace(0, 1, 24), np.linspace(0, 1, 20)
-GREY = np.rint(255 * plots_2d.BODY)
+GREY = np.rint(255 * panels.BODY)
 
 
 def fields_on(x, y):
@@ -51,11 +52,12 @@ def pixel_at(figure, pixels, ax, point):
 
 
 def test_forecast_2d_draws_the_frames_at_equally_spaced_times():
-    figure = plots_2d.forecast_2d(t, x, y, **fields, num_frames=3, label="w")
+    (own,) = names_of_channels(("east", "north"), ("w",), {"east": {"units": "km"}, "w": {"units": "m/s"}}, 1)
+    figure = plots_2d.forecast_2d(t, x, y, **fields, num_frames=3, names=own, title="the third")
     axes, bars = np.reshape(figure.axes[:18], (6, 3)), figure.axes[18:]
     assert [ax.get_title() for ax in axes[0]] == ["t = 0", "t = 0.5", "t = 1"]
-    assert [text.get_text() for text in figure.texts] == list(plots_2d.TITLES)
-    assert [bar.get_title() for bar in bars] == ["w"] + [""] * 5
+    assert [text.get_text() for text in figure.texts] == [figure.get_suptitle(), *panels.TITLES, "east [km]", "north"]
+    assert figure.get_suptitle() == "w [m/s]: the third" and len(bars) == 6
     for row, values in zip(axes, rows, strict=True):
         for ax, frame in zip(row, (0, 5, 10), strict=True):
             np.testing.assert_array_equal(ax.images[0].get_array(), values[frame].T)
@@ -154,127 +156,13 @@ def test_what_is_masked_or_not_finite_is_grey_and_out_of_the_ranges():
 def test_limits_in_two_digits_say_what_can_be_told_from_zero():
     labels = {}
     for low, high in ((7e-119, 0.987), (-0.0375, 0.0375), (0.0, 1200.0)):
-        panels = plots_2d._Panels("truth", np.ma.zeros((1, 2, 2)), "viridis", low, high)
-        labels[low] = plots_2d._limits(panels)
+        labels[low] = panels.limits(panels.Panels("truth", np.ma.zeros((1, 2, 2)), "viridis", low, high))
     assert list(labels.values()) == [("0", "0.99"), ("−0.037", "0.037"), ("0", "1.2e+03")]
-
-
-def test_kernel_2d_counts_offsets_in_coarse_cells():
-    along_x, along_y = np.linspace(-3, 3, 13), np.linspace(-2, 2, 9)
-    initial = np.exp(-0.5 * (along_x[:, None] ** 2 + along_y**2))
-    kernel = 1.2 * initial * (1 + 0.1 * along_y)
-    figure = plots_2d.kernel_2d(kernel, initial, coarsening=2)
-    learned, first, sections, bar = figure.axes
-    for ax, values in ((learned, kernel), (first, initial)):
-        np.testing.assert_array_equal(ax.images[0].get_array(), values.T)
-        assert ax.images[0].get_extent() == [-3.25, 3.25, -2.25, 2.25]
-        assert ax.images[0].origin == "lower"
-        assert ax.images[0].get_clim() == bar.get_ylim() == (min(initial.min(), kernel.min()), kernel.max())
-    _, dashed, x_line, y_line = sections.lines
-    for line, offset, values in (
-        (dashed, along_x, initial[:, 4]),
-        (x_line, along_x, kernel[:, 4]),
-        (y_line, along_y, kernel[6]),
-    ):
-        np.testing.assert_array_equal(line.get_xdata(), offset)
-        np.testing.assert_array_equal(line.get_ydata(), values)
-    assert (dashed.get_color(), x_line.get_color()) == (plots.REFERENCE, plots.MACRO)
-    render(figure)
-
-
-def drawn_fields(frame, grid, columns):
-    """The six panels of a frame, `(6, x, y, 3)`, cut out by what the layout says: equal gaps of a `width // 80`."""
-    pixels = np.asarray(frame.convert("RGB"))
-    width, gap = frame.width, frame.width // 80
-    wide = (width - (columns + 1) * gap) // columns
-    left, right = grid[0][[0, -1]] + np.diff(grid[0])[0] * np.array([-0.5, 0.5])
-    low, high = grid[1][[0, -1]] + np.diff(grid[1])[0] * np.array([-0.5, 0.5])
-    tall = round((high - low) / (right - left) * wide)
-    panels = []
-    for i in range(6):
-        start = gap + i % columns * (wide + gap)
-        inside = (pixels[:, start : start + wide] != 255).any(axis=-1).all(axis=1)  # rows without text or gaps
-        edges = np.flatnonzero(np.diff(np.r_[0, inside, 0])).reshape(-1, 2)
-        top = edges[edges[:, 1] - edges[:, 0] == tall][i // columns, 0]
-        panels.append(pixels[top : top + tall, start : start + wide][::-1].swapaxes(0, 1))
-    return np.array(panels)
-
-
-@pytest.mark.parametrize(("grid", "columns"), [((x, y), 6), (channel, 3)])
-def test_animation_2d_shows_a_block_where_it_lies_in_its_colour(grid, columns):
-    nx, ny = len(grid[0]), len(grid[1])
-    u = np.zeros((TIMES, nx, ny))
-    u[:, 3 * nx // 4 :, : ny // 4] = t[:, None, None]  # lower right, brighter with time
-    frames = plots_2d.animation_2d(t, *grid, u, u, u, u, 0 * u + 1, fps=2, seconds=1.5)
-    assert len(frames) == 3
-    for frame, value in zip(frames, (0.0, 0.5, 1.0), strict=True):
-        panels = drawn_fields(frame, grid, columns)
-        point, opposite = (int(0.9 * panels.shape[1]), int(0.1 * panels.shape[2])), (3, -3)
-        for name, panel in zip(("viridis",) * 3 + ("RdBu_r",), panels[:4], strict=True):
-            scaled = value if name == "viridis" else 0.5 + value / 2
-            cmap = matplotlib.colormaps[name]
-            step = 1 / (plots_2d.LEVELS - 1)
-            nearby = 255 * cmap(np.linspace(scaled - step / 2, scaled + step / 2, 9).clip(0, 1))[:, :3]
-            assert (panel[point] >= nearby.min(axis=0) - 1.01).all()
-            assert (panel[point] <= nearby.max(axis=0) + 1.01).all()
-            np.testing.assert_allclose(
-                panel[opposite], 255 * np.array(cmap(0.0 if name == "viridis" else 0.5)[:3]), atol=3
-            )
-        white = 255 * np.array(matplotlib.colormaps["RdBu_r"](0.5)[:3])
-        np.testing.assert_allclose(panels[4], np.broadcast_to(white, panels[4].shape), atol=2)  # no error
-        top = 255 * np.array(matplotlib.colormaps["magma"](1.0)[:3])
-        np.testing.assert_allclose(panels[5], np.broadcast_to(top, panels[5].shape), atol=1)
-
-
-def test_animation_2d_draws_the_mask_grey():
-    values = {name: u.copy() for name, u in fields_on(*channel).items()}
-    for u in values.values():
-        u[:, disc] = np.nan
-    frame = plots_2d.animation_2d(t, *channel, **values, mask=disc)[0]
-    panels = drawn_fields(frame, channel, columns=3)
-    grey = (panels == GREY).all(axis=-1)
-    assert grey.mean(axis=(1, 2)) == pytest.approx(disc.mean(), rel=0.25)
-    for panel in grey:
-        i, j = np.argwhere(panel).mean(axis=0) / panel.shape  # its middle lies at x = y = 0
-        assert (i, j) == (pytest.approx(0.5 / 4, abs=0.01), pytest.approx(0.5, abs=0.03))
-
-
-@pytest.mark.parametrize(("grid", "height"), [((128, 128), 220), ((320, 80), 260)])
-def test_a_gif_is_small_and_loses_nothing(tmp_path, grid, height):
-    """A README's animation: 60 frames of waves that move along a channel, and an error that is noise in them."""
-    nx, ny = grid
-    times = np.linspace(0, 2, 81)
-    gx, gy = np.arange(nx) / ny, np.arange(ny) / ny
-    phase = 4 * (gx[:, None] - times[:, None, None]) + 0 * gy
-    u = np.sin(phase) * np.exp(-(((gy - 0.5) / 0.12) ** 2))
-    noise = np.random.default_rng(0).normal(size=(81, nx // 8, ny // 8)).repeat(8, axis=1).repeat(8, axis=2)
-    arrays = (u, u * (1 + 0.05 * noise), 0.8 * u, 0.2 * u, 0.1 * np.abs(u))
-    frames = plots_2d.animation_2d(times, gx, gy, *arrays)
-    assert len(frames) == 60
-    path = tmp_path / "forecast.gif"
-    plots_2d.save_gif(path, frames, fps=12)
-    assert path.stat().st_size < 1.5e6
-    with Image.open(path) as gif:
-        assert (gif.n_frames, gif.info["loop"], gif.width) == (60, 0, 800)
-        assert gif.height < height
-        for i in (0, 1, 30, 59):
-            gif.seek(i)
-            assert gif.info["duration"] == 80
-            np.testing.assert_array_equal(np.asarray(gif.convert("RGB")), np.asarray(frames[i].convert("RGB")))
-
-
-def test_animation_2d_has_no_more_frames_than_times():
-    assert len(plots_2d.animation_2d(t, x, y, **fields)) == TIMES
-    assert len(plots_2d.animation_2d(t, x, y, **fields, seconds=0.1)) == 1
-    frames = plots_2d.animation_2d(t, x, y, **fields, width=500)
-    assert {frame.width for frame in frames} == {500}
-    strips = [np.asarray(frame)[:15].tobytes() for frame in frames]
-    assert len(set(strips)) == TIMES  # each tells its own time
 
 
 def test_nothing_is_written_without_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plots_2d.animation_2d(t, x, y, **fields)
+    animation.animation_2d(t, x, y, **fields)
     plots_2d.forecast_2d(t, x, y, **fields, num_frames=1).savefig(io.BytesIO())
     assert not list(tmp_path.iterdir())
 
@@ -282,7 +170,7 @@ def test_nothing_is_written_without_a_path(tmp_path, monkeypatch):
 arguments = {"t": t, "x": x, "y": y} | fields
 
 
-@pytest.mark.parametrize("draw", [plots_2d.forecast_2d, plots_2d.animation_2d])
+@pytest.mark.parametrize("draw", [plots_2d.forecast_2d, animation.animation_2d])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -307,12 +195,12 @@ def test_unusable_arrays_are_refused(draw, change, message):
     [
         (lambda: plots_2d.forecast_2d(**arguments, num_frames=12), "`num_frames`.*11.*got 12"),
         (lambda: plots_2d.forecast_2d(**arguments, num_frames=0), "`num_frames`.*got 0"),
-        (lambda: plots_2d.animation_2d(**arguments, fps=0), "`fps`.*got 5, 0 and 800"),
-        (lambda: plots_2d.animation_2d(**arguments, width=100), "`width`.*100"),
-        (lambda: plots_2d.kernel_2d(np.ones((4, 5)), np.ones((4, 5)), 2), r"odd numbers.*\(4, 5\)"),
-        (lambda: plots_2d.kernel_2d(np.ones((5, 5)), np.ones((5, 3)), 2), r"`initial`.*x=5, y=5.*\(5, 3\)"),
-        (lambda: plots_2d.save_gif("never.gif", [], 12), "got 0"),
-        (lambda: plots_2d.save_gif("never.gif", [Image.new("P", (1, 1))], 60), "fps=60"),
+        (lambda: animation.animation_2d(**arguments, fps=0), "`fps`.*got 5, 0 and 800"),
+        (lambda: animation.animation_2d(**arguments, width=100), "`width`.*100"),
+        (lambda: plots_run.kernel_2d(np.ones((4, 5)), np.ones((4, 5)), 2), r"odd numbers.*\(4, 5\)"),
+        (lambda: plots_run.kernel_2d(np.ones((5, 5)), np.ones((5, 3)), 2), r"`initial`.*x=5, y=5.*\(5, 3\)"),
+        (lambda: animation.save_gif("never.gif", [], 12), "got 0"),
+        (lambda: animation.save_gif("never.gif", [Image.new("P", (1, 1))], 60), "fps=60"),
     ],
 )
 def test_unusable_numbers_are_refused(draw, message):
