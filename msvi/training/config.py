@@ -31,6 +31,7 @@ class TrainConfig:
         the first step.
       data_parallel: divide the windows of every batch over all devices, of which `batch_windows` must be a multiple.
         Windows and random numbers are those of one device, losses the same but for rounding, which training amplifies.
+      wandb: project of Weights & Biases that losses and scores are sent to as well; empty for none.
     """
 
     steps: int = 20_000
@@ -46,6 +47,7 @@ class TrainConfig:
     eval_every: int = 1000
     warm_start: str = ""
     data_parallel: bool = False
+    wandb: str = ""
 
     def __post_init__(self):
         require_at_least(

@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 from jax.sharding import Mesh
 
-from msvi.config import Config
+from msvi.config import Config, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, cut_windows
 from msvi.errors import InputError
@@ -26,6 +26,7 @@ from msvi.recipe.suggest import describe, resolve
 from msvi.scores import metrics
 from msvi.training.build import build_elbo, build_trajectories, check_patches
 from msvi.training.calibration import calibrate
+from msvi.training.monitoring import check_wandb, event_file, wandb_run
 from msvi.training.portable import describe_model
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
 from msvi.training.signs import find_signs
@@ -63,6 +64,7 @@ def train(config: Config, workdir: str) -> TrainState:
             if is_first_process():
                 run.check(config)
             # All that can be refused is, before anything is written.
+            check_wandb(config.train.wandb)
             check_data_file(config)
             dataset = load_dataset(config.case, config.data)
             given, config = config, resolve(config, dataset)
@@ -124,7 +126,10 @@ def _optimize(
             if first:
                 kind = f"{'' if mesh is None else f'{mesh.size} x '}{jax.devices()[0].device_kind}"
                 print(f"training in {run.path} from step {start} to {config.train.steps} on {kind}")
-                add_event = opened.enter_context(run.event_file(start))
+                boards = (
+                    opened.enter_context(event_file(run.tensorboard, start)),
+                    opened.enter_context(wandb_run(config.train.wandb, run.path, to_dict(config))),
+                )
                 bar = tqdm.tqdm(total=config.train.steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
                 opened.enter_context(bar)
         watch = opened.enter_context(watching(start))
@@ -143,14 +148,15 @@ def _optimize(
                 watch.ended(step)
                 if not first:
                     continue
+                elapsed = time.monotonic() - began
+                cost = {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
                 # Before the checkpoints: what is later than the one gone on from is dropped, what is missing stays
                 # missing.
                 run.append_history(entry)
                 history.append(entry)
-                add_event(entry)
+                for add in boards:
+                    add(entry | cost if validated else entry)
                 if validated:
-                    elapsed = time.monotonic() - began
-                    cost = {"train_seconds": seconds + elapsed, "peak_memory_gib": peak_memory_gib()}
                     record = entry | cost | {"data_digest": dataset.digest, "scales": dataclasses.asdict(model.scales)}
                     # Best before latest: a run killed in between redoes this step and finds its best in place.
                     if _score(entry) < best or run.best.latest_step() is None:

@@ -5,15 +5,10 @@ import dataclasses
 import json
 import os
 import re
-import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import RecordWriter
 
 from msvi.config import Config, differences, load_json, to_dict
 from msvi.data.split import Dataset
@@ -23,7 +18,7 @@ from msvi.training.checkpoint import CheckpointStore, explain_full_disk
 from msvi.training.lock import hold_lock
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
-_FREE = ("train.steps", "train.data_parallel", "data.cache_dir")
+_FREE = ("train.steps", "train.data_parallel", "train.wandb", "data.cache_dir")
 
 # What a run that was killed at its very beginning leaves, and what it is given.
 _LEFTOVERS = {"lock", "config.json.tmp", "data.nc", "data.nc.tmp"}
@@ -56,7 +51,7 @@ class Workdir(NamedTuple):
 
     @property
     def tensorboard(self) -> str:
-        """TensorBoard event files."""
+        """TensorBoard event files; see `msvi.training.monitoring`."""
         return os.path.join(self.path, "tensorboard")
 
     @property
@@ -136,38 +131,6 @@ class Workdir(NamedTuple):
         """Adds one entry, which has a `step`."""
         with explain_full_disk(self.path), open(self.history, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-
-    @contextlib.contextmanager
-    def event_file(self, step: int) -> Iterator[Callable[[dict[str, float]], None]]:
-        """A function that adds an entry of the history to a new event file, which overrides what is later than `step`.
-
-        Entries are on the disk when it returns. The writer that tensorboardX has for this writes from a thread: it
-        loses what is waiting when the process is killed, and waits forever when the disk is full.
-        """
-        # Two starts within a second would share a file but for `step`: with it, they share what is overridden.
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{step}"
-        with explain_full_disk(self.path):
-            os.makedirs(self.tensorboard, exist_ok=True)
-            writer = RecordWriter(os.path.join(self.tensorboard, name))
-
-        def write(event: Event) -> None:
-            event.wall_time = time.time()
-            with explain_full_disk(self.path):
-                writer.write(event.SerializeToString())
-                writer.flush()
-
-        def add(entry: dict[str, float]) -> None:
-            known = {tag: value for tag, value in entry.items() if value is not None}
-            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in known.items()]
-            write(Event(step=entry["step"], summary=Summary(value=values)))
-
-        try:
-            write(Event(file_version="brain.Event:2"))
-            write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
-            yield add
-        finally:
-            with contextlib.suppress(OSError):  # where a full disk was told of already
-                writer.close()
 
     def read_history(self) -> list[dict[str, float]]:
         """All entries, oldest first; a last line cut short by a kill is left out."""

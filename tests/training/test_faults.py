@@ -29,6 +29,7 @@ from msvi.errors import InputError
 from msvi.recipe.build import build_model
 from msvi.training import loop
 from msvi.training.checkpoint import CheckpointStore
+from msvi.training.monitoring import event_file
 from msvi.training.state import Objective
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir, write_json
@@ -50,6 +51,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 # A process that holds the lock on a workdir until it is killed.
 HOLDER = """
 import sys
+from msvi.training.monitoring import event_file
 from msvi.training.workdir import Workdir
 
 with Workdir(sys.argv[1]).lock():
@@ -249,8 +251,8 @@ def test_full_disk_names_the_folder(smoke_config, tmp_path, name):
 
     @contextlib.contextmanager
     def events():
-        with run.event_file(0) as add:
-            yield lambda: add({"step": 10})
+        with event_file(run.tensorboard, 0) as add:
+            yield lambda: add({"step": 10, "loss": 1.0})
 
     def open_event_file():
         with events() as add:
@@ -271,7 +273,7 @@ def test_full_disk_names_the_folder(smoke_config, tmp_path, name):
         }[name]
         with file_size_limit(0), pytest.raises(InputError, match="is full or a limit is reached") as error:
             write()
-        assert one_sentence(error).startswith(f"{run.path} cannot be written")
+        assert re.match(rf"{run.path}(/tensorboard)? cannot be written", one_sentence(error))
         run.check(smoke_config)
         assert [entry["step"] for entry in run.read_history()] == [10]
         assert not list(tmp_path.rglob("*.tmp"))

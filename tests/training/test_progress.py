@@ -1,10 +1,19 @@
-"""What a training says of itself: that it stands still, and what its history shows to be wrong."""
+"""What a training says of itself: that it stands still, what its history shows to be wrong, and where it is watched."""
 
+import pathlib
+import struct
+import sys
 import threading
 import time
+import types
 
+import numpy as np
 import pytest
+from PIL import Image
+from tensorboardX.proto import event_pb2
 
+from msvi.errors import InputError
+from msvi.training.monitoring import add_pictures, check_wandb, event_file, group_tags, wandb_run
 from msvi.training.signs import find_signs
 from msvi.training.watchdog import Patience, watching
 
@@ -144,3 +153,85 @@ def test_what_limits_the_forecast(nrmse, reconstruction, expected):
     values = {"nrmse": [nrmse] * 12, "reconstruction": [reconstruction] * 12}
     assert names(FALLING, **values) == expected
     assert names(FALLING[:9], **{name: v[:9] for name, v in values.items()}) == []
+
+
+ENTRY = {"step": 10, "loss": -1.0, "drift_residual": 0.1, "val_crps": 0.5, "val_nrmse": None, "peak_memory_gib": 2.0}
+TAGS = {"loss/loss": -1.0, "loss/drift_residual": 0.1, "validation/crps": 0.5, "cost/peak_memory_gib": 2.0}
+
+
+def events(folder):
+    """All events in the files of a folder, by name of the file."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        data, found[path.name] = path.read_bytes(), []
+        while data:  # length, its checksum, an event, its checksum
+            length = struct.unpack("<Q", data[:8])[0]
+            found[path.name].append(event_pb2.Event.FromString(data[12 : 12 + length]))
+            data = data[16 + length :]
+    return found
+
+
+def test_curves_are_grouped(tmp_path):
+    """By what they are of; what is not defined has no point. Later steps of an earlier start are overridden."""
+    assert group_tags(ENTRY) == TAGS
+    with event_file(str(tmp_path / "board"), 7) as add:
+        add(ENTRY)
+        (file,) = events(tmp_path / "board").values()  # on the disk while the training goes on
+    assert file[0].file_version == "brain.Event:2"
+    assert (file[1].step, file[1].session_log.status) == (8, event_pb2.SessionLog.START)
+    found = {value.tag: value.simple_value for event in file for value in event.summary.value}
+    assert found == pytest.approx(TAGS) and {event.step for event in file[2:]} == {10}
+
+
+def test_pictures_are_shown_once(tmp_path):
+    """Those of a second evaluation take the place of the first one's, beside the curves; nothing is overridden."""
+    folder = str(tmp_path / "board")
+    Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "a.png")
+    with event_file(folder, 0) as add:
+        add(ENTRY)
+    for step in (10, 20):
+        add_pictures(folder, {"forecast": str(tmp_path / "a.png")}, step)
+    curves, pictures = events(folder).values()
+    assert len(curves) > 2 and not any(event.HasField("session_log") for event in pictures)
+    (picture,) = [value for event in pictures for value in event.summary.value]
+    assert (picture.tag, picture.image.width, picture.image.height) == ("figures/forecast", 6, 4)
+    assert pictures[-1].step == 20
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_weights_and_biases(monkeypatch, tmp_path, capsys, offline):
+    """A run goes on under the name of its folder; without network it is kept there, and nothing stops."""
+    calls, path = [], str(tmp_path / "run")
+
+    def init(**settings):
+        calls.append(settings)
+        if settings.get("mode") != "offline" and offline:
+            raise RuntimeError("no network")
+        return types.SimpleNamespace(
+            log=lambda values, step: calls.append((step, values)), finish=lambda: calls.append("finished")
+        )
+
+    module = types.ModuleType("wandb")
+    module.init, module.__spec__ = init, types.SimpleNamespace(name="wandb")
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    check_wandb("waves")
+    with wandb_run("waves", path, {"seed": 3}) as add:
+        add(ENTRY)
+    first = calls[0]
+    assert (first["project"], first["name"], first["resume"], first["dir"]) == ("waves", "run", "allow", path)
+    assert first["config"] == {"seed": 3} and calls[-2:] == [(10, TAGS), "finished"]
+    said = "warning: wandb cannot be reached (no network); the run is kept in"
+    assert capsys.readouterr().err == (f"{said} {path}/wandb, and `wandb sync` sends it.\n" if offline else "")
+    if offline:
+        assert calls[1]["mode"] == "offline" and calls[1]["id"] == first["id"]
+
+
+def test_no_weights_and_biases(monkeypatch, tmp_path):
+    """Off unless a project is named; then the package is needed, which is said in one sentence."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_wandb("")
+    with wandb_run("", str(tmp_path), {}) as add:
+        add(ENTRY)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="`train.wandb` needs the package wandb; pip install wandb"):
+        check_wandb("waves")
