@@ -3,13 +3,31 @@
 A score that a result file lacks, being older than the score, is `MISSING`; one that is not finite is `DIVERGED`.
 """
 
-import math
 import os
-import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-Result = dict[str, Any]
+from msvi.report.wording import (
+    BASELINE_LABELS,
+    MISSING,
+    Result,
+    cell_of,
+    format_number,
+    format_percent,
+    format_ratio,
+    format_short,
+    in_cells,
+    listed,
+    microscale,
+    model_name,
+    pooled_cell,
+    published_cell,
+    run_name,
+    score_cell,
+    time_until,
+    worst,
+)
+from msvi.report.wording import DIVERGED as DIVERGED
 
 # Published errors by case and micro_dim (Ilersich & Nair): NRMSE of one seed on one test trajectory, and in a later
 # version the relative L2 error on five, there also of other methods.
@@ -24,16 +42,6 @@ PUBLISHED_REL_L2 = {
     "burgers_2d": {"coarse": 0.560, "dmd": 0.097, "sindy": 0.057, 0: 0.141, 5: 0.028},
     "cylinder_2d": {"coarse": 0.130, "dmd": 0.016, "sindy": 0.051, 0: 0.063, 5: 0.009},
 }
-# Baselines by the name in their result file, and what tables and figures call them.
-BASELINE_LABELS = {
-    "persistence": "persistence",
-    "mean": "training mean",
-    "coarse": "coarse simulation",
-    "dmd": "DMD",
-    "sindy": "POD-SINDy",
-}
-
-MISSING, DIVERGED = "—", "diverged"  # cells that hold no number
 # What a table adds to a case's name.
 _NOTES = {"cylinder_2d": " (our simulation)"}
 
@@ -66,10 +74,10 @@ def summary_table(results: list[Result]) -> Table:
     table = Table(["case", "NRMSE", *(f"micro_dim {dim}" for dim in dims)], [])
     for case in sorted({r["case"] for r in results}):
         published = PUBLISHED.get(case, {})
-        ours = [_score(_select(results, case, dim), "nrmse", "median") for dim in dims]
+        ours = [score_cell(_select(results, case, dim), "nrmse", "median") for dim in dims]
         name = case + _NOTES.get(case, "")
         table.rows.append([name, "ours", *ours])
-        table.rows.append([name, "published", *(_published(published.get(dim), MISSING) for dim in dims)])
+        table.rows.append([name, "published", *(published_cell(published.get(dim), MISSING) for dim in dims)])
     return table
 
 
@@ -84,7 +92,7 @@ def results_table(results: list[Result]) -> Table:
     table = Table(columns, [], strong="NRMSE median")
     for case, dim in sorted({(r["case"], r["micro_dim"]) for r in results}):
         runs = _select(results, case, dim)
-        name, published = case + _NOTES.get(case, ""), _published(PUBLISHED.get(case, {}).get(dim))
+        name, published = case + _NOTES.get(case, ""), published_cell(PUBLISHED.get(case, {}).get(dim))
         rows = [(name, runs, published)]
         of_the_paper = [r | {"test": r["published_test"]} for r in runs if "published_test" in r]
         if of_the_paper:  # the number of the paper belongs to this one
@@ -92,13 +100,14 @@ def results_table(results: list[Result]) -> Table:
         for name, chosen, published in rows:
             errors = [r["test"]["nrmse"] for r in chosen]
             largest = [worst(error) for error in errors]
-            mean, std = (_score(chosen, "nrmse", statistic) for statistic in ("mean", "std"))
-            cells = [name, str(dim), _listed(str(r["seed"]) for r in chosen)]
-            cells += [_listed(f"{r['steps']:,}" for r in chosen)]
-            cells += [_listed(f"{r['train_seconds'] / 60:.1f}" for r in chosen) + " min"]
+            mean, std = (score_cell(chosen, "nrmse", statistic) for statistic in ("mean", "std"))
+            cells = [name, str(dim), listed(str(r["seed"]) for r in chosen)]
+            cells += [listed(f"{r['steps']:,}" for r in chosen)]
+            cells += [listed(f"{r['train_seconds'] / 60:.1f}" for r in chosen) + " min"]
             cells += [" / ".join(format_number(error["median"]) for error in errors)]
             cells += [f"{mean} ± {std}", format_number(None if None in largest else max(largest))]
-            cells += [_score(chosen, part, "median") for part in ("nrmse_clean", "reconstruction_nrmse", "noise_floor")]
+            parts = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")
+            cells += [score_cell(chosen, part, "median") for part in parts]
             table.rows.append([*cells, published])
     return table
 
@@ -109,21 +118,37 @@ def data_files_table(results: list[Result]) -> Table:
     table = Table([*columns, "90 % coverage"], [], strong="NRMSE median")
     files: dict[tuple[str, str], list[Result]] = {}
     for r in results:
-        dim = str(r["micro_dim"]) + (" per cell" if r.get("micro_layout") == "cells" else "")
-        files.setdefault((os.path.basename(r["config"]["data"]["path"]), dim), []).append(r)
+        files.setdefault((os.path.basename(r["config"]["data"]["path"]), microscale(r)), []).append(r)
     for (name, dim), chosen in sorted(files.items()):
         table.rows.append(
             [
                 name,
-                _listed(f"{r['data']['train']} + {r['data']['val']}, test {r['data']['test']}" for r in chosen),
+                listed(f"{r['data']['train']} + {r['data']['val']}, test {r['data']['test']}" for r in chosen),
                 dim,
-                _listed(str(r["seed"]) for r in chosen),
-                _listed(f"{r['steps']:,}" for r in chosen),
+                listed(str(r["seed"]) for r in chosen),
+                listed(f"{r['steps']:,}" for r in chosen),
                 " / ".join(format_number(r["test"]["nrmse"]["median"]) for r in chosen),
-                _score(chosen, "reconstruction_nrmse", "median"),
-                _score(chosen, "coverage_90", "mean", format_percent),
+                score_cell(chosen, "reconstruction_nrmse", "median"),
+                score_cell(chosen, "coverage_90", "mean", format_percent),
             ]
         )
+    return table
+
+
+def quick_baselines_table(results: list[Result]) -> Table:
+    """A row per score of what anyone would try first on own data, and of each of our models beside it: medians.
+
+    The baselines are those that the evaluations of the runs carry; their columns and rows are left out where none does.
+    """
+    labels = {"crps_scaled": "CRPS over deviation", "anomaly_nrmse": "anomaly error", "crps": "CRPS", "nrmse": "NRMSE"}
+    carried = [item for r in results for item in r.get("baselines", {}).items()]
+    found = {name: scores for name, scores in carried if "left_out" not in scores}
+    models = by_model(results, [])
+    table = Table(["score, median", *(BASELINE_LABELS[name] for name in found), *(name for name, _ in models)], [])
+    for key, label in labels.items():
+        if any(key in scores for scores in found.values()):
+            others = [format_short(scores[key]) if key in scores else MISSING for scores in found.values()]
+            table.rows.append([label, *others, *(score_cell(runs, key, "median", format_short) for _, runs in models)])
     return table
 
 
@@ -144,11 +169,11 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
         found = [[b for b in baselines if (b["case"], b["baseline"]) == (case, name)] for name in BASELINE_LABELS]
         found += [_select(results, case, dim) for dim in models[len(BASELINE_LABELS) :]]
         for label, score, statistic, show in scores:
-            cells = [_score(chosen, score, statistic, show) for chosen in found]
+            cells = [score_cell(chosen, score, statistic, show) for chosen in found]
             if set(cells) != {MISSING}:
                 table.rows.append([case + _NOTES.get(case, ""), label, *cells])
         if case in PUBLISHED_REL_L2:
-            numbers = [_published(PUBLISHED_REL_L2[case].get(model), MISSING) for model in models]
+            numbers = [published_cell(PUBLISHED_REL_L2[case].get(model), MISSING) for model in models]
             table.rows.append([case + _NOTES.get(case, ""), "rel. L2, published", *numbers])
     return table
 
@@ -163,16 +188,16 @@ def calibration_table(results: list[Result], ensembles: list[Result]) -> Table:
     rows: dict[tuple, list[Result]] = {}
     for r in results:
         if "calibration" in r:
-            rows.setdefault((r["case"], r["micro_dim"], ""), []).append(r)
+            rows.setdefault((r["case"], in_cells(r), r["micro_dim"], ""), []).append(r)
     for r in ensembles:
-        rows[r["case"], r["micro_dim"], f", seeds {_listed(map(str, r['seeds']), ' + ')}"] = [r]
-    for (case, dim, together), runs in sorted(rows.items(), key=lambda row: row[0]):
-        cells = [case + _NOTES.get(case, ""), f"{dim}{together}"]
-        cells += [_score(runs, score, "mean", format_short) for score in ("crps", "energy_score")]
-        cells += [_score(runs, "spread_skill", "median", format_ratio)]
-        cells += [_pooled(runs, name, format_ratio) for name in ("spread_skill", "spread_skill_clean")]
-        cells += [_pooled(runs, "coverage_90", format_percent)]
-        cells += [_score(runs, "macro_share", "mean", format_percent), time_until(runs, "0.1")]
+        rows[r["case"], in_cells(r), r["micro_dim"], f", seeds {listed(map(str, r['seeds']), ' + ')}"] = [r]
+    for (case, _, _, together), runs in sorted(rows.items(), key=lambda row: row[0]):
+        cells = [case + _NOTES.get(case, ""), microscale(runs[0]) + together]
+        cells += [score_cell(runs, score, "mean", format_short) for score in ("crps", "energy_score")]
+        cells += [score_cell(runs, "spread_skill", "median", format_ratio)]
+        cells += [pooled_cell(runs, name, format_ratio) for name in ("spread_skill", "spread_skill_clean")]
+        cells += [pooled_cell(runs, "coverage_90", format_percent)]
+        cells += [score_cell(runs, "macro_share", "mean", format_percent), time_until(runs, "0.1")]
         table.rows.append(cells)
     return table
 
@@ -181,7 +206,7 @@ def horizon_table(results: list[Result], baselines: list[Result]) -> Table:
     """A row per model of one case: median lead time until the relative L2 error first exceeds each threshold."""
     thresholds = dict.fromkeys(threshold for r in results + baselines for threshold in r.get("horizon", {}))
     table = Table(["model", *(f"above {threshold}" for threshold in thresholds)], [])
-    for name, chosen in _by_model(results, baselines):
+    for name, chosen in by_model(results, baselines):
         if any("horizon" in r for r in chosen):
             table.rows.append([name, *(time_until(chosen, threshold) for threshold in thresholds)])
     return table
@@ -192,21 +217,21 @@ def cost_table(results: list[Result], baselines: list[Result]) -> Table:
     columns = ["model", "seed", "parameters", "steps", "training", "drift evaluations, training"]
     columns += ["drift evaluations, forecast", "forecast", "memory, training", "memory, evaluation"]
     table = Table(columns, [])
-    for name, chosen in _by_model(results, baselines):
+    for name, chosen in by_model(results, baselines):
         for r in chosen:
             cost = r.get("cost", {})
             table.rows.append(
                 [
                     name,
                     str(r.get("seed", "")),
-                    _unless_missing(cost.get("num_parameters"), "{:,}"),
-                    _unless_missing(r.get("steps"), "{:,}"),
-                    _unless_missing(r.get("train_seconds", r.get("fit_seconds")), "{:,.1f} s"),
-                    _unless_missing(cost.get("train_drift_evaluations"), "{:,}"),
-                    _unless_missing(cost.get("forecast_drift_evaluations"), "{:,}"),
-                    _unless_missing(cost.get("forecast_seconds"), "{:.3g} s"),
-                    _unless_missing(cost.get("train_peak_memory_gib"), "{:.2f} GiB"),
-                    _unless_missing(cost.get("peak_memory_gib"), "{:.2f} GiB"),
+                    cell_of(cost.get("num_parameters"), "{:,}"),
+                    cell_of(r.get("steps"), "{:,}"),
+                    cell_of(r.get("train_seconds", r.get("fit_seconds")), "{:,.1f} s"),
+                    cell_of(cost.get("train_drift_evaluations"), "{:,}"),
+                    cell_of(cost.get("forecast_drift_evaluations"), "{:,}"),
+                    cell_of(cost.get("forecast_seconds"), "{:.3g} s"),
+                    cell_of(cost.get("train_peak_memory_gib"), "{:.2f} GiB"),
+                    cell_of(cost.get("peak_memory_gib"), "{:.2f} GiB"),
                 ]
             )
     return table
@@ -222,55 +247,6 @@ def settings_table(baselines: list[Result]) -> Table:
     return table
 
 
-def time_until(results: list[Result], threshold: str) -> str:
-    """Median lead time until the relative L2 error first exceeds the threshold, trajectories of all results pooled.
-
-    Those that never exceed it count as later than the forecast is long: "> 1 (14 of 16 never)".
-    """
-    found = [r for r in results if threshold in r.get("horizon", {})]
-    times = [t for r in found for t in r["horizon"][threshold]["per_trajectory"]]
-    if not times:
-        return MISSING
-    median = statistics.median(math.inf if t is None else t for t in times)
-    last = max(r["lead_time"]["t"][-1] for r in found)
-    text = f"> {last:.3g}" if math.isinf(median) else f"{median:.3g}"
-    return f"{text} ({times.count(None)} of {len(times)} never)" if None in times else text
-
-
-def model_name(model: str | int) -> str:
-    """What tables and figures call a baseline, or our model with so many microscale latents."""
-    if isinstance(model, str):
-        return BASELINE_LABELS[model]
-    return "closure (micro_dim 0)" if model == 0 else f"micro_dim {model}"
-
-
-def worst(score: dict[str, Any]) -> float | None:
-    """Largest error of the trajectories; None if one diverged."""
-    return None if None in score["per_trajectory"] else max(score["per_trajectory"])
-
-
-def format_number(value: float | None) -> str:
-    """A relative error as the tables show it."""
-    if value is None:
-        return DIVERGED
-    return f"{value:.1e}" if 0 < value < 5e-5 else f"{value:.4f}"
-
-
-def format_short(value: float | None) -> str:
-    """A score in units of the field, of which only the leading figures matter."""
-    return DIVERGED if value is None else f"{value:#.3g}"
-
-
-def format_ratio(value: float | None) -> str:
-    """A ratio whose aim is 1."""
-    return DIVERGED if value is None else f"{value:.2f}"
-
-
-def format_percent(value: float | None) -> str:
-    """A share."""
-    return DIVERGED if value is None else f"{100 * value:.1f} %"
-
-
 def _rounded(values: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     return ((name, f"{value:.3g}" if isinstance(value, float) else value) for name, value in values.items())
 
@@ -279,37 +255,10 @@ def _select(results: list[Result], case: str, micro_dim: int) -> list[Result]:
     return [r for r in results if (r["case"], r["micro_dim"]) == (case, micro_dim)]
 
 
-def _by_model(results: list[Result], baselines: list[Result]) -> list[tuple[str, list[Result]]]:
-    """Results of one case with the name of their model, baselines first, then by micro_dim."""
+def by_model(results: list[Result], baselines: list[Result]) -> list[tuple[str, list[Result]]]:
+    """Results of one case with the name of their model: baselines, then by layout and micro_dim."""
     models = [(model_name(b["baseline"]), [b]) for b in baselines]
-    for dim in sorted({r["micro_dim"] for r in results}):
-        models.append((model_name(dim), [r for r in results if r["micro_dim"] == dim]))
-    return models
-
-
-def _score(results: list[Result], score: str, statistic: str, show: Callable = format_number) -> str:
-    """A statistic of a test score, its mean over the results for which it is defined."""
-    found = [(r["test"][score][statistic], r.get("diverged")) for r in results if score in r["test"]]
-    return _average([value for value, diverged in found if value is not None or diverged != 0], show)
-
-
-def _pooled(results: list[Result], name: str, show: Callable) -> str:
-    """A number of the calibration over all points and trajectories, its mean over the results."""
-    return _average([r["calibration"][name] for r in results if name in r["calibration"]], show)
-
-
-def _average(values: list[float | None], show: Callable) -> str:
-    return show(None if None in values else statistics.fmean(values)) if values else MISSING
-
-
-def _published(value: float | None, missing: str = "") -> str:
-    return missing if value is None else f"{value:.3f}"
-
-
-def _unless_missing(value: float | None, text: str) -> str:
-    return "" if value is None else text.format(value)
-
-
-def _listed(values: Iterable[str], separator: str = " / ") -> str:
-    """The values side by side, or one if they are all the same."""
-    return separator.join(dict.fromkeys(values))
+    found: dict[str, list[Result]] = {}
+    for r in sorted(results, key=lambda r: (in_cells(r), r["micro_dim"])):
+        found.setdefault(run_name(r), []).append(r)
+    return [*models, *found.items()]

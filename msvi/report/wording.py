@@ -1,0 +1,113 @@
+"""How tables and figures put numbers and models into words, and statistics of several results into one cell."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Result = dict[str, Any]
+
+# Baselines by the name in their result file, and what tables and figures call them.
+BASELINE_LABELS = {
+    "persistence": "persistence",
+    "mean": "training mean",
+    "coarse": "coarse simulation",
+    "dmd": "DMD",
+    "sindy": "POD-SINDy",
+}
+
+MISSING, DIVERGED = "—", "diverged"  # cells that hold no number
+
+
+def time_until(results: list[Result], threshold: str) -> str:
+    """Median lead time until the relative L2 error first exceeds the threshold, trajectories of all results pooled.
+
+    Those that never exceed it count as later than the forecast is long: "> 1 (14 of 16 never)".
+    """
+    found = [r for r in results if threshold in r.get("horizon", {})]
+    times = [t for r in found for t in r["horizon"][threshold]["per_trajectory"]]
+    if not times:
+        return MISSING
+    median = statistics.median(math.inf if t is None else t for t in times)
+    last = max(r["lead_time"]["t"][-1] for r in found)
+    text = f"> {last:.3g}" if math.isinf(median) else f"{median:.3g}"
+    return f"{text} ({times.count(None)} of {len(times)} never)" if None in times else text
+
+
+def model_name(model: str | int) -> str:
+    """What tables and figures call a baseline, or our model with so many microscale latents."""
+    if isinstance(model, str):
+        return BASELINE_LABELS[model]
+    return "closure (micro_dim 0)" if model == 0 else f"micro_dim {model}"
+
+
+def in_cells(r: Result) -> bool:
+    """Whether the run has microscale numbers in every coarse cell."""
+    return r.get("micro_layout") == "cells"
+
+
+def microscale(r: Result) -> str:
+    """How many microscale numbers the run has, and whether each cell has as many."""
+    return f"{r['micro_dim']} per cell" if in_cells(r) else str(r["micro_dim"])
+
+
+def run_name(r: Result) -> str:
+    """What tables and figures call the model of a run."""
+    return f"micro_dim {microscale(r)}" if in_cells(r) else model_name(r["micro_dim"])
+
+
+def worst(score: dict[str, Any]) -> float | None:
+    """Largest error of the trajectories; None if one diverged."""
+    return None if None in score["per_trajectory"] else max(score["per_trajectory"])
+
+
+def format_number(value: float | None) -> str:
+    """A relative error as the tables show it."""
+    if value is None:
+        return DIVERGED
+    return f"{value:.1e}" if 0 < value < 5e-5 else f"{value:.4f}"
+
+
+def format_short(value: float | None) -> str:
+    """A score in units of the field, of which only the leading figures matter."""
+    return DIVERGED if value is None else f"{value:#.3g}"
+
+
+def format_ratio(value: float | None) -> str:
+    """A ratio whose aim is 1."""
+    return DIVERGED if value is None else f"{value:.2f}"
+
+
+def format_percent(value: float | None) -> str:
+    """A share."""
+    return DIVERGED if value is None else f"{100 * value:.1f} %"
+
+
+def score_cell(results: list[Result], score: str, statistic: str, show: Callable = format_number) -> str:
+    """A statistic of a test score, its mean over the results for which it is defined."""
+    found = [(r["test"][score][statistic], r.get("diverged")) for r in results if score in r["test"]]
+    return _average([value for value, diverged in found if value is not None or diverged != 0], show)
+
+
+def pooled_cell(results: list[Result], name: str, show: Callable) -> str:
+    """A number of the calibration over all points and trajectories, its mean over the results."""
+    return _average([r["calibration"][name] for r in results if name in r["calibration"]], show)
+
+
+def _average(values: list[float | None], show: Callable) -> str:
+    return show(None if None in values else statistics.fmean(values)) if values else MISSING
+
+
+def published_cell(value: float | None, missing: str = "") -> str:
+    """An error as it was published, in three digits."""
+    return missing if value is None else f"{value:.3f}"
+
+
+def cell_of(value: float | None, text: str) -> str:
+    """The value in the form `text`; nothing where there is none."""
+    return "" if value is None else text.format(value)
+
+
+def listed(values: Iterable[str], separator: str = " / ") -> str:
+    """The values side by side, or one if they are all the same."""
+    return separator.join(dict.fromkeys(values))
