@@ -11,7 +11,8 @@ one cell stand for all. Otherwise each place has variances of its own.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -63,15 +64,48 @@ class CellDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, eta: Array) -> Array:
-        ndim, size = len(self.boundary), self.size
         seen = by_latent(stencil(eta, near(_AROUND, self.boundary), self.boundary))
-        width = (2 * _AROUND + 1) * size
-        out = width**ndim * self.num_channels
-        patches = nonlinear(self.hidden, out, seen) + linear(out, seen)
-        patches = patches.reshape(*eta.shape[:-1], *(width,) * ndim, self.num_channels)
-        weights = _spline(size, ndim).reshape(*(1,) * ndim, *(width,) * ndim, 1)
-        blended = overlap_add(patches * weights, size, self.boundary)
-        return blended / _cover(eta.shape[:-1], size, self.boundary)[..., None]
+        patches = functools.partial(BlendedPatches, self.size, self.num_channels, self.boundary)
+        out = math.prod(_patch_shape(self.size, self.num_channels, len(self.boundary)))
+        blended = MLP(self.hidden, out, out_scale=0.1, last=patches)(seen)
+        blended += patches(use_bias=False, kernel_init=nn.initializers.zeros, name="Dense_0")(seen)
+        field = from_blocks(blended, self.size, len(self.boundary))
+        return field / _cover(eta.shape[:-1], self.size, self.boundary)[..., None]
+
+
+class BlendedPatches(nn.Module):
+    """The sum over all cells of `spline * (W x + b)`, patches of three cells a side, by the points of each cell.
+
+    That is a map of what stands in a cell and those around it to the points of the cell alone, and so computed: patches
+    of all cells would be nine times the field in two dimensions, and adding them costs more than making them.
+
+    Args of the call:
+      x: `(*coarse_grid, number)`.
+
+    Returns:
+      `(*coarse_grid, value)`, the points of each cell; what patches have beyond an edge is lost.
+    """
+
+    size: int
+    num_channels: int
+    boundary: tuple[str, ...]
+    kernel_init: Callable
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        ndim = len(self.boundary)
+        shape = _patch_shape(self.size, self.num_channels, ndim)
+        rows = self.param("kernel", self.kernel_init, (x.shape[-1], math.prod(shape)))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (math.prod(shape),))
+            rows, x = jnp.concatenate([rows, bias[None]]), jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
+        patches = rows.reshape(-1, *shape) * _spline(self.size, ndim)[None, ..., None]
+        # A cell has the last part of the patch of the cell before it, and the first part of that of the next one.
+        blocks = jnp.flip(jax.vmap(lambda patch: to_blocks(patch, self.size))(patches), range(1, ndim + 1))
+        weights = jnp.moveaxis(blocks, 0, ndim).reshape(-1, blocks.shape[-1])
+        around = stencil(x, near(_AROUND, self.boundary), self.boundary, zero_beyond=True)
+        return jnp.concatenate(around, axis=-1) @ weights
 
 
 class CellDrift(nn.Module):
@@ -145,29 +179,9 @@ def from_blocks(blocks: Array, size: int, ndim: int) -> Array:
     return blocks.transpose(order).reshape(*(n * size for n in cells), -1)
 
 
-def overlap_add(patches: Array, size: int, boundary: Sequence[str]) -> Array:
-    """Sum of the patches of all cells, `(*coarse_grid, *(3 size,) * ndim, channel)`, on the grid, `(*grid, channel)`.
-
-    A patch covers its cell and those around it; what lies beyond an edge is lost.
-    """
-    ndim, total = len(boundary), 0.0
-    for block in np.ndindex(*(2 * _AROUND + 1,) * ndim):
-        within = tuple(slice(b * size, (b + 1) * size) for b in block)
-        part = patches[(slice(None),) * ndim + within]
-        for axis, (b, kind) in enumerate(zip(block, boundary, strict=True)):
-            part = _move(part, b - _AROUND, axis, kind)
-        total += part
-    return from_blocks(total, size, ndim)
-
-
-def _move(values: Array, cells: int, axis: int, kind: str) -> Array:
-    """`values` that many cells farther along an axis; zeros come in at an edge."""
-    if kind == "periodic" or not cells:
-        return jnp.roll(values, cells, axis)
-    ends = [(0, 0)] * values.ndim
-    ends[axis] = (max(cells, 0), max(-cells, 0))
-    first = max(-cells, 0)
-    return jax.lax.slice_in_dim(jnp.pad(values, ends), first, first + values.shape[axis], axis=axis)
+def _patch_shape(size: int, num_channels: int, ndim: int) -> tuple[int, ...]:
+    """Points and channels of a cell and those around it."""
+    return (*((2 * _AROUND + 1) * size,) * ndim, num_channels)
 
 
 @functools.cache

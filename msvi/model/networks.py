@@ -1,6 +1,7 @@
 """Building blocks of both layouts: networks and stencils that know nothing of scales."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,18 +18,21 @@ class MLP(nn.Module):
       out: width of the output.
       out_scale: standard deviation of the initial output in units of its input's; small values start a
         network near zero without stopping its gradients.
+      last: makes the last layer, of `kernel_init` and `name`, in place of a dense one.
     """
 
     hidden: Sequence[int]
     out: int
     out_scale: float = 1.0
+    last: Callable | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.hidden:
             x = nn.silu(nn.Dense(width)(x))
         init = nn.initializers.variance_scaling(self.out_scale**2, "fan_in", "truncated_normal")
-        return nn.Dense(self.out, kernel_init=init)(x)
+        last = self.last or functools.partial(nn.Dense, self.out)
+        return last(kernel_init=init, name=f"Dense_{len(self.hidden)}")(x)
 
 
 def nonlinear(hidden: Sequence[int], out: int, x: Array) -> Array:
@@ -56,16 +60,19 @@ def pool(field: Array, size: int) -> Array:
     return field
 
 
-def stencil(field: Array, reach: Sequence[tuple[int, int]], boundary: Sequence[str]) -> list[Array]:
+def stencil(
+    field: Array, reach: Sequence[tuple[int, int]], boundary: Sequence[str], zero_beyond: bool = False
+) -> list[Array]:
     """`field` at each offset of `reach` cells before and after along each axis, `(*coarse_grid, channel)` each.
 
-    Beyond an edge it has the value of the edge.
+    Beyond an edge it has the value of the edge, or is zero.
     """
     grid = field.shape[:-1]
     for axis, (kind, width) in enumerate(zip(boundary, reach, strict=True)):
         widths = [(0, 0)] * field.ndim
         widths[axis] = width
-        field = jnp.pad(field, widths, mode=BOUNDARIES[kind])
+        mode = "constant" if zero_beyond and kind == "edge" else BOUNDARIES[kind]
+        field = jnp.pad(field, widths, mode=mode)
     offsets = np.ndindex(*(sum(width) + 1 for width in reach))
     return [field[tuple(slice(o, o + n) for o, n in zip(offset, grid, strict=True))] for offset in offsets]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ from msvi.evaluation.figures import shown_latents
 from msvi.inference.config import InferenceConfig
 from msvi.inference.elbo import Frames, WindowElbo, drift_residual
 from msvi.inference.posterior import Marginals, MarkovPosterior, SmoothPosterior
-from msvi.model.cells_layout import from_blocks, overlap_add, to_blocks
+from msvi.model.cells_layout import BlendedPatches, from_blocks, to_blocks
 from msvi.model.condition import Condition, Conditions, ConditionScale
 from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
@@ -75,18 +76,25 @@ def test_blocks_hold_the_points_of_their_cells(grid):
 
 @pytest.mark.parametrize("boundary", [("periodic", "periodic"), ("edge", "periodic"), ("edge", "edge")])
 def test_patches_are_added_where_they_lie(boundary):
-    """One point of one patch after another, against its place counted by hand; 5 x 4 cells of 2 x 2 points."""
-    cells, size = (5, 4), 2
-    patches = np.random.default_rng(0).standard_normal((*cells, 3 * size, 3 * size, 2)).astype(np.float32)
+    """A patch of each cell, weighed by the spline, one point after another at its place counted by hand; 5 x 4 cells of
+    2 x 2 points. What would lie beyond an edge is lost."""
+    cells, size, width = (5, 4), 2, 6
+    x = np.random.default_rng(0).standard_normal((*cells, 3)).astype(np.float32)
+    layer = BlendedPatches(size, 2, boundary, nn.initializers.normal())
+    params = perturb(layer.init(jax.random.key(0), x))
+    kernel, bias = (np.asarray(params["params"][name], np.float64) for name in ("kernel", "bias"))
+    patches = (x @ kernel + bias).reshape(*cells, width, width, 2)
+    spline = [1 / 32, 9 / 32, 22 / 32, 22 / 32, 9 / 32, 1 / 32]  # at 1/4 and 3/4 of each cell
     expected = np.zeros((10, 8, 2))
     for cell in np.ndindex(*cells):
-        for point in np.ndindex(3 * size, 3 * size):
+        for point in np.ndindex(width, width):
             place = [size * (c - 1) + p for c, p in zip(cell, point, strict=True)]
             kinds = zip(place, expected.shape, boundary, strict=False)
             place = [p % n if kind == "periodic" else p for p, n, kind in kinds]
             if all(0 <= p < n for p, n in zip(place, expected.shape, strict=False)):
-                expected[tuple(place)] += patches[(*cell, *point)]
-    np.testing.assert_allclose(overlap_add(jnp.asarray(patches), size, boundary), expected, atol=1e-5)
+                expected[tuple(place)] += spline[point[0]] * spline[point[1]] * patches[(*cell, *point)]
+    found = from_blocks(layer.apply(params, x), size, 2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("boundary", [PERIODIC, ("edge",)])
