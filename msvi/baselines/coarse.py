@@ -5,9 +5,7 @@ import functools
 import itertools
 
 import numpy as np
-import scipy.interpolate
-import scipy.ndimage
-import scipy.signal
+import scipy  # whose parts load when they are first used: importing them here took a third of the start
 
 from msvi.baselines.base import Baseline, frame_numbers, frame_spacing, nrmse, select
 from msvi.config import Config

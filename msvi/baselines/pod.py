@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy
 
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError

@@ -4,7 +4,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-import scipy.signal
+import scipy
 
 from msvi.baselines import pod
 from msvi.baselines.base import Baseline, frame_spacing, select
