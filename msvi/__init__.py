@@ -2,6 +2,7 @@
 
     model = msvi.fit(u, t, boundary="periodic", workdir="runs/wave")
     forecast = model.forecast(u0, t, members=64)
+    msvi.plot(forecast, "wave.png")
     model = msvi.load("runs/wave")
 
 Imports flow one way: `types`, `errors` -> `data` | `model` -> `inference`, `forecast`, `scores` -> `config` -> `recipe`
@@ -12,7 +13,7 @@ when they are asked for, so that importing the inference never imports a differe
 import importlib
 from typing import Any
 
-__all__ = ["InputError", "Model", "export", "fit", "load"]
+__all__ = ["InputError", "Model", "export", "fit", "load", "plot"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
-"""The library in three lines: learn from arrays, forecast, and load again.
+"""The library in four lines: learn from arrays, forecast, draw, and load again.
 
     model = msvi.fit(u, t, boundary="periodic", workdir="runs/wave")
     forecast = model.forecast(u0, t, members=64)
+    msvi.plot(forecast, "wave.png")
     model = msvi.load("runs/wave")
 
 Fields come and go in the units of the data, forecasts as `xarray.Dataset` under the names that the data have.
@@ -21,16 +22,20 @@ import xarray as xr
 from msvi.config import Config, from_dict, to_dict
 from msvi.data.given import from_arrays, from_xarray, kinds_of
 from msvi.data.labels import Labels
+from msvi.data.named import Naming, split_gaps
 from msvi.data.recorded import describe
-from msvi.data.times import elapsed
+from msvi.data.split import Split
 from msvi.errors import InputError
 from msvi.evaluation.evaluate import evaluate
 from msvi.forecast.ensemble import forecast_latents, solver_steps
 from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
-from msvi.model.networks import pool
 from msvi.provenance import versions
+from msvi.recipe.build import build_conditions
 from msvi.recipe.variants import CUSTOM
+from msvi.report.animation import save_gif
+from msvi.report.plots_forecast import forecast_figure, forecast_frames
+from msvi.report.save import save_figure
 from msvi.training.checkpoint import explain_full_disk
 from msvi.training.loop import train
 from msvi.training.portable import read_archive, read_description, write_archive
@@ -38,6 +43,7 @@ from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir
 from msvi.types import Array, Gaussian, Params
 
+_FRAMES_PER_SECOND = 12  # of a moving picture
 # Of the configuration.
 _GROUPS = ("model", "inference", "train", "forecast", "data")
 
@@ -128,6 +134,25 @@ def export(workdir: str, path: str) -> None:
         write_archive(path, file.read(), state.average["model"], record)
 
 
+def plot(forecast: xr.Dataset, path: str, channel: str = "") -> None:
+    """Draws a forecast into a file: snapshots of the ensemble as .png, .pdf or .svg, a moving picture as .gif.
+
+    Args:
+      forecast: from `Model.forecast`; with `parts` the parts are drawn too.
+      path: of the file.
+      channel: name of the channel that is drawn, with its number behind where channels have no names (`u_0`); the first
+        if empty.
+
+    Raises:
+      InputError: another kind of file, or an unknown channel.
+    """
+    stem, ending = os.path.splitext(path)
+    if ending == ".gif":
+        save_gif(path, forecast_frames(forecast, channel), _FRAMES_PER_SECOND)
+    else:
+        save_figure(forecast_figure(forecast, channel), stem, (ending.removeprefix("."),))
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """A trained model.
@@ -182,21 +207,18 @@ class Model:
         Raises:
           InputError: a shape, times or conditions that do not fit.
         """
-        u0, several = self._fields(u0)
-        t, since = self._times(t)
+        u0, several = self._naming.initial_fields(u0)
+        t, since = self._naming.times(t)
         if members < 1:
             raise InputError(f"`members` must be at least 1, got {members}.")
-        conditions = self._conditions(mu, forcing, since, len(u0))
+        conditions = self._conditions(mu, forcing, since, u0)
         settings = {"model": self.model, "members": members, "noise": noise, "solver": self.config.forecast.solver}
         steps = solver_steps(since[None], self.model.scales.spacing, self.config.forecast.steps_per_frame)[0]
         found = []
         for number, frame in enumerate(u0):
-            seen = np.isfinite(frame)
             key = jax.random.fold_in(jax.random.key(seed), number)
-            acting = Conditions(*(None if a is None else a[number] for a in conditions))
-            mask = None if seen.all() else seen
-            frame = np.where(seen, frame, 0).astype(np.float32)
-            arrays = _forecast(self.params, since, steps, frame, mask, acting, key, **settings)
+            acting = jax.tree.map(lambda a, number=number: a[number], conditions)
+            arrays = _forecast(self.params, since, steps, *split_gaps(frame), acting, key, **settings)
             found.append({name: np.asarray(array) for name, array in arrays.items()})
         arrays = {name: np.stack([one[name] for one in found]) for name in found[0]}
         for name, part in (("macro", arrays.pop("macro")), ("micro", arrays.pop("micro"))):
@@ -204,15 +226,16 @@ class Model:
         front = ("initial",) if several else ()
         dims = {"": (*front, "member", "time")} | dict.fromkeys(("mean", "std", "macro", "micro"), (*front, "time"))
         values = {name: array if several else array[0] for name, array in arrays.items()}
-        coordinates = {"time": ("time", t, self._attributes("time")), "member": np.arange(members)}
-        return self._labelled(values, dims, coordinates)
+        coordinates = {"time": ("time", t, self._naming.attributes("time")), "member": np.arange(members)}
+        for axis, points in zip(self._naming.axes, self.coordinates, strict=True):
+            coordinates[axis] = axis, points, self._naming.attributes(axis)
+        source = f"msvi {versions()['msvi']}, run {os.path.basename(self.workdir)}"
+        return self._naming.dataset(values, dims, coordinates).assign_attrs(source=source)
 
     def encode(self, u: np.ndarray) -> np.ndarray:
         """Mean latent states `(..., latent_dim)` of fields `(..., *grid, channel)`; NaN is what was not observed."""
-        u, before = self._frames(u)
-        seen = np.isfinite(u)
-        frames = np.where(seen, u, 0).astype(np.float32)
-        z = _encode(self.params, frames, None if seen.all() else seen, model=self.model)
+        u, before = self._naming.frames(u)
+        z = _encode(self.params, *split_gaps(u), model=self.model)
         return np.asarray(z).reshape(*before, -1)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
@@ -250,108 +273,27 @@ class Model:
             raise InputError(f"{self.workdir} is an archive, which has no data to evaluate on; evaluate its run.")
         return evaluate(self.workdir, results or os.path.join(self.workdir, "results")).result
 
-    def _fields(self, u0: Any) -> tuple[np.ndarray, bool]:
-        """Fields `(initial, *grid, channel)`, and whether they are several."""
-        if isinstance(u0, xr.Dataset):
-            if set(self._channel_names) - set(u0.variables):
-                raise InputError(f"`u0` must hold {', '.join(self._channel_names)}, got {', '.join(u0.data_vars)}.")
-            found = [u0[name] for name in self._channel_names]
-            u0 = found[0] if len(found) == 1 else xr.concat(found, "channel", coords="minimal", compat="override")
-        if isinstance(u0, xr.DataArray):
-            if set(self._axes) - set(u0.dims):
-                raise InputError(f"`u0` must have the axes {', '.join(self._axes)}, got {', '.join(u0.dims)}.")
-            last = [axis for axis in u0.dims if axis == "channel"]
-            u0 = u0.transpose(..., *self._axes, *last).values
-        u0, shape = self._with_channel(u0), self.model.field_shape
-        several = u0.ndim == len(shape) + 1
-        if u0.shape[-len(shape) :] != shape or not (several or u0.ndim == len(shape)):
-            raise InputError(
-                f"`u0` must have the shape {self.model.field_shape}, or several of it with one axis in front, got "
-                f"{u0.shape}."
-            )
-        u0 = u0 if several else u0[None]
-        numbers = u0.dtype.kind in "fiu" and not np.isinf(u0).any()
-        if not numbers or np.isnan(u0).reshape(len(u0), -1).all(axis=1).any():
-            raise InputError("`u0` must be numbers, NaN where it was not observed, and some of each field not NaN.")
-        return u0, several
+    @property
+    def _naming(self) -> Naming:
+        return Naming(self.labels, self.model.field_shape)
 
-    def _frames(self, u: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-        u, shape = self._with_channel(u), self.model.field_shape
-        if u.shape[-len(shape) :] != shape:
-            raise InputError(f"Fields must have the shape (..., {shape}), got {u.shape}.")
-        return u.reshape(-1, *shape), u.shape[: -len(shape)]
-
-    def _with_channel(self, u: Any) -> np.ndarray:
-        """An array whose last axis are channels, also where there is one and the axis was left out."""
-        u, grid = np.asarray(u), self.model.grid
-        return u[..., None] if self.model.num_channels == 1 and u.shape[-len(grid) :] == grid else u
-
-    def _times(self, t: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Times as they are given, and since the first one in the unit of the data."""
-        t = np.asarray(t)
-        if t.ndim != 1 or len(t) < 2 or t.dtype.kind not in "fiuM":
-            raise InputError(f"`t` must be two times or more, numbers or dates, got {t.dtype} of the shape {t.shape}.")
-        units = self.labels.attributes.get("time", {}).get("units", "")
-        numbers = t
-        if t.dtype.kind == "M" and " since " in units:
-            calendar = self.labels.attributes["time"].get("calendar", "standard")
-            numbers = xr.coding.times.encode_cf_datetime(t, units, calendar, dtype=np.dtype("float64"))[0]
-            t = numbers  # decoded again by whoever opens the file
-        since = elapsed(numbers, numbers[:1])
-        if not (np.isfinite(since).all() and (np.diff(since) > 0).all()):
-            raise InputError("`t` must increase strictly, and be finite.")
-        return t, since
-
-    def _conditions(self, mu: Any, forcing: Any, since: np.ndarray, number: int) -> Conditions:
+    def _conditions(self, mu: Any, forcing: Any, since: np.ndarray, u0: np.ndarray) -> Conditions:
         """Conditions with an axis in front, one for each field."""
-        scale, unit = self.model.condition_scale, self.model.scales.time_unit
-        found = []
+        scale, number, found = self.model.condition_scale, len(u0), {}
         for name, value, size in (("mu", mu, len(scale.mu_mean)), ("forcing", forcing, len(scale.forcing_mean))):
             if (value is not None) != bool(size):
                 has = f"learned of {size} numbers" if size else "knows none"
                 raise InputError(f"`{name}` is {'missing' if value is None else 'given'}, but the model {has} of it.")
             if value is None:
-                found.append(None)
                 continue
             one = (size,) if name == "mu" else (len(since), *(self.model.grid if scale.local else ()), size)
             value = np.asarray(value, np.float32)
             if value.shape not in (one, (number, *one)) or not np.isfinite(value).all():
                 raise InputError(f"`{name}` must be finite, of the shape {one}, got {value.shape}.")
-            value = np.broadcast_to(value, (number, *one))
-            if name == "forcing" and scale.local:
-                coarsening = self.model.config.coarsening
-                value = np.stack([[pool(frame, coarsening) for frame in each] for each in value])
-            found.append(value)
-        mu, forcing = found
-        times = None if forcing is None else np.broadcast_to(np.float32(since / unit), (number, len(since)))
-        return Conditions(mu, times, forcing)
-
-    @property
-    def _axes(self) -> tuple[str, ...]:
-        return self.labels.axis_names(len(self.model.grid))
-
-    @property
-    def _channel_names(self) -> tuple[str, ...]:
-        return self.labels.channels or ("u",)
-
-    def _attributes(self, name: str) -> dict[str, Any]:
-        return self.labels.attributes.get(name, {})
-
-    def _labelled(
-        self, values: dict[str, Array], dims: dict[str, tuple[str, ...]], coordinates: dict[str, Any]
-    ) -> xr.Dataset:
-        variables, names, axes = {}, self._channel_names, self._axes
-        for suffix, array in values.items():
-            for number, name in enumerate(names):
-                whole = f"{name}_{suffix}" if suffix else name
-                attributes = self._attributes(name)
-                if len(names) == 1 and self.model.num_channels > 1:
-                    variables[whole] = ((*dims[suffix], *axes, "channel"), array, attributes)
-                else:
-                    variables[whole] = ((*dims[suffix], *axes), array[..., number], attributes)
-        places = {a: (a, points, self._attributes(a)) for a, points in zip(axes, self.coordinates, strict=True)}
-        source = f"msvi {versions()['msvi']}, run {os.path.basename(self.workdir)}"
-        return xr.Dataset(variables, coordinates | places, {"source": source})
+            found[name] = np.broadcast_to(value, (number, *one))
+        t = np.broadcast_to(since, (number, len(since)))
+        split = Split(t, u0[:, None], forcing_t=t if "forcing" in found else None, **found)
+        return build_conditions(self.model, split)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "members", "noise", "solver"))

@@ -1,17 +1,30 @@
 """The library: learning from arrays, forecasts under the names of the data, and a run that is used without its data."""
 
+import dataclasses
 import json
 import shutil
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
-from smoke import settings
+from conftest import perturb
+from PIL import Image
+from smoke import ROOT, run_python, settings
 
 import msvi
 from msvi.cli import export
-from msvi.forecast.ensemble import solver_steps
+from msvi.config import Config
+from msvi.data.labels import Labels
+from msvi.data.split import Split
+from msvi.forecast.config import ForecastConfig
+from msvi.forecast.ensemble import forecast_latents, solver_steps
+from msvi.library import Model
+from msvi.model.condition import ConditionScale
+from msvi.model.scales import Scales
+from msvi.recipe.build import build_conditions
+from msvi.report.plots_forecast import channels_of
 
 pytest_plugins = ["smoke"]
 
@@ -250,10 +263,6 @@ def test_what_cannot_be_forecast(fitted, u0, t, rest, message):
 
 def test_forecasts_are_those_of_the_evaluation(fitted, programs):
     """The same latent paths as `forecast_latents` with the same key."""
-    import jax
-
-    from msvi.forecast.ensemble import forecast_latents
-
     model, c = fitted.model, fitted.config.forecast
     key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))[0]
     t = 3.0 * np.arange(6)
@@ -263,3 +272,80 @@ def test_forecasts_are_those_of_the_evaluation(fitted, programs):
     found = fitted.forecast(frame(), t, members=3, noise=False)
     expected = fitted.decode(z)
     np.testing.assert_allclose(found.wind, expected[..., 0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def conditioned(model, model_config):
+    """A model, with random weights, of a system with two parameters and a forcing field, and another of one number."""
+    found = []
+    for local in (True, False):
+        scale = ConditionScale((1.0, 2.0), (0.5, 1.0), (0.1,), (0.2,), local=local)
+        own = dataclasses.replace(model, condition_scale=scale, scales=Scales((0.5,), (0.1,), time_unit=0.3))
+        params = perturb(jax.jit(own.init)(jax.random.key(0)))
+        config = Config(model=model_config, forecast=ForecastConfig(solver="euler", steps_per_frame=1))
+        found.append(Model(config, own, params, (np.arange(40) / 40,), Labels(), "nowhere"))
+    return found
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["field", "number"])
+def test_what_acts_from_outside(conditioned, number):
+    """Parameters and forcing of each field or of all, as the evaluation takes them, in the model's unit of time."""
+    own, t, rng = conditioned[number], 7 + 0.05 * np.arange(5), np.random.default_rng(0)
+    u0 = rng.standard_normal((2, 40))
+    mu, forcing = rng.standard_normal((2, 2)), rng.standard_normal((2, 5, *(40,)[: 1 - number], 1))
+    both = own.forecast(u0, t, members=2, noise=False, mu=mu, forcing=forcing)
+    one = own.forecast(u0[1], t, members=2, noise=False, mu=mu[1], forcing=forcing[1])
+    other = own.forecast(u0, t, members=2, noise=False, mu=mu[0], forcing=forcing[0])
+    np.testing.assert_array_equal(both.u[0], other.u[0])
+    assert both.u.dims == ("initial", *one.u.dims) and not np.allclose(both.u[1], other.u[1])
+    since = t - t[0]
+    rows = np.stack([since, since])
+    conditions = build_conditions(own.model, Split(rows, u0[:, None], mu=mu, forcing=forcing, forcing_t=rows))
+    np.testing.assert_allclose(conditions.forcing_t[0], since / 0.3, rtol=1e-5)
+    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))[0]
+    z = forecast_latents(
+        own.model,
+        own.params,
+        since,
+        u0[0, :, None].astype(np.float32),
+        key,
+        2,
+        solver="euler",
+        conditions=jax.tree.map(lambda a: a[0], conditions),
+        steps=solver_steps(since[None], own.model.scales.spacing, 1)[0],
+    )
+    np.testing.assert_allclose(both.u[0], own.decode(z)[..., 0], rtol=1e-4, atol=1e-5)
+    for values, message in (
+        ({"mu": mu}, "`forcing` is missing, but the model learned of 1 numbers"),
+        ({"mu": mu[:, :1], "forcing": forcing}, r"`mu` must be finite, of the shape \(2,\), got \(2, 1\)"),
+        ({"mu": mu, "forcing": forcing[:, :4]}, "`forcing` must be finite, of the shape"),
+        ({"mu": mu * np.nan, "forcing": forcing}, "`mu` must be finite"),
+    ):
+        with pytest.raises(msvi.InputError, match=message):
+            own.forecast(u0, t, members=2, **values)
+
+
+def test_pictures(fitted, programs, tmp_path):
+    """Snapshots and a moving picture of a channel of a forecast, with parts or without; what is unknown is refused."""
+    t = 3.0 * np.arange(5)
+    found = fitted.forecast(np.stack([frame(0), frame(1)]), t, members=2, parts=True)
+    assert channels_of(found) == ["wind", "temperature"]
+    msvi.plot(found, str(tmp_path / "a.png"), "temperature")
+    msvi.plot(found[["wind", "wind_mean", "wind_std"]], str(tmp_path / "b.svg"))
+    msvi.plot(found, str(tmp_path / "c.gif"))
+    with Image.open(tmp_path / "a.png") as picture, Image.open(tmp_path / "c.gif") as animation:
+        assert picture.width > 900 and animation.n_frames == 5
+    text = (tmp_path / "b.svg").read_text()
+    assert all(word in text for word in ("wind [m s-1]", "lon [degrees_east]", "2 sd")) and "macroscale" not in text
+    for path, channel, message in (("d.png", "wnd", "wind, temperature, got 'wnd'"), ("d.jpg", "", "png, pdf, svg")):
+        with pytest.raises(msvi.InputError, match=message):
+            msvi.plot(found, str(tmp_path / path), channel)
+
+
+def test_example_of_own_data(environment, tmp_path):
+    """The script of a user, as it stands there: arrays, a model, a forecast in a file, and a picture of it."""
+    process = run_python(ROOT / "examples" / "own_data.py", environment=environment, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    with xr.open_dataset(tmp_path / "forecast.nc", engine="h5netcdf") as found:
+        assert found.u.sizes == {"member": 16, "time": 41, "x": 64} and np.isfinite(found.u).all()
+    assert (tmp_path / "forecast.png").stat().st_size > 10_000

@@ -1,6 +1,7 @@
 """Entry layer: command-line flags to a checked configuration, errors to one line and an exit status."""
 
 import contextlib
+import difflib
 import inspect
 import os
 import pathlib
@@ -25,11 +26,9 @@ FLAGS = flags.FLAGS
 _CONNECT_SECONDS = 300
 
 
-def define_config_flag(required: bool = True) -> None:
+def define_config_flag() -> None:
     """Defines `--config`, a file with `get_config()` whose fields `--config.group.field=value` override."""
     config_flags.DEFINE_config_file("config", None, "Configuration file, for example configs/burgers_1d.py.")
-    if required:
-        flags.mark_flag_as_required("config")
 
 
 def read_config() -> Config:
@@ -38,8 +37,7 @@ def read_config() -> Config:
     Raises:
       InputError: there is none, or it is no right one.
     """
-    if FLAGS.config is None:
-        raise InputError("`--config` is missing; give a file such as configs/burgers_1d.py.")
+    _check_config_given()
     return from_dict(FLAGS.config.to_dict())
 
 
@@ -49,6 +47,7 @@ def read_grid(points: list[dict[str, str]]) -> list[Config]:
     Raises:
       InputError: as for the flags; or a field that a flag overrides too.
     """
+    _check_config_given()
     for name in FLAGS["config"].override_values:
         if any(name in point for point in points):
             raise InputError(f"`{name}` is given by --set and by --config.{name}; leave one of them out.")
@@ -97,7 +96,7 @@ def run(main: Callable[[], None]) -> None:
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
             given = " ".join(argv[1:])
-            hint = f"--config={given}" if re.search(r"\.py\b", given) else "--name=value"
+            hint = f"--config={given}" if "config" in FLAGS and _names_config(argv[1]) else "--name=value"
             raise InputError(f"Expected only flags, got {given!r}; write {hint}.")
         main()
 
@@ -137,6 +136,11 @@ def _paragraph(name: str, text: str) -> str:
     return (
         f"  {name}\n{textwrap.fill(' '.join(text.split()), 110, initial_indent=' ' * 6, subsequent_indent=' ' * 6)}\n"
     )
+
+
+def _check_config_given() -> None:
+    if FLAGS.config is None:
+        raise InputError("`--config` is missing; give a file such as configs/burgers_1d.py.")
 
 
 def _variable(name: str, pattern: str, meaning: str) -> str | None:
@@ -187,16 +191,25 @@ def find_config(given: str) -> str:
     path, colon, variant = given.partition(":")
     if os.path.isfile(path):
         return given
+    name, known = pathlib.PurePath(path).name.removesuffix(".py"), _packaged_configs()
+    if name in known and os.path.dirname(path) in ("", "configs"):
+        return f"{known[name]}{colon}{variant}"
+    close = difflib.get_close_matches(name, known, n=1) if path else []
+    hint = f"did you mean configs/{close[0]}.py?" if close else f"of the package there are {', '.join(known)}."
+    raise InputError(f"`--config` must be a Python file, got {path!r}, which does not exist; {hint}")
+
+
+def _packaged_configs() -> dict[str, pathlib.Path]:
+    """The configuration files of the package by their names."""
     package = pathlib.Path(msvi.__file__).parent
     # Those of an installed package; of a checkout, beside it.
-    for folder in (package / "configs", package.parent / "configs"):
-        place = folder / f"{pathlib.PurePath(path).name.removesuffix('.py')}.py"
-        if place.is_file() and os.path.dirname(path) in ("", "configs"):
-            return f"{place}{colon}{variant}"
-    raise InputError(
-        f"`--config` must be a Python file, got {path!r}, which does not exist; write one, or name one of the package, "
-        "such as configs/custom.py."
-    )
+    folders = package / "configs", package.parent / "configs"
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
+
+
+def _names_config(text: str) -> bool:
+    path = text.partition(":")[0]
+    return path.endswith(".py") or path in _packaged_configs()
 
 
 def _fields_like(name: str) -> list[str]:

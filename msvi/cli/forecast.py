@@ -1,6 +1,7 @@
 """Forecasts from initial fields in a file, with a trained run and without its data.
 
 msvi forecast --workdir=runs/wave --initial=first.nc --times=0:2:201 --members=64 --output=forecast.nc
+msvi forecast --workdir=runs/wave --initial=first.nc --times=0:2:201 --figure=forecast.pdf --animation=forecast.gif
 """
 
 import os
@@ -12,43 +13,87 @@ import xarray as xr
 from absl import flags
 
 from msvi.cli import entry
-from msvi.data.formats.arrays import reading
+from msvi.data.formats.initial import Initial, read_initial
+from msvi.data.times import elapsed
 from msvi.errors import InputError
-from msvi.library import Model, load
+from msvi.library import load, plot
+from msvi.report.plots_forecast import channels_of
+from msvi.report.save import FORMATS
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-INITIAL = flags.DEFINE_string(
-    "initial",
-    None,
-    "File of the fields to begin with: NetCDF or Zarr with the names of the training data, of one time or the first "
-    "of several; or .npy, (*grid, channel) or several of these.",
-    required=True,
-)
-TIMES = flags.DEFINE_string(
-    "times",
-    None,
-    "FIRST:LAST:NUMBER evenly spaced, or all of them with commas between; as the data count.",
-    required=True,
-)
-OUTPUT = flags.DEFINE_string("output", None, "File of the forecast, .nc or .zarr; must not exist.", required=True)
-MEMBERS = flags.DEFINE_integer("members", 64, "Of the ensemble.", lower_bound=1)
-NOISE = flags.DEFINE_boolean("noise", True, "Members as they would be observed, or as the decoder expects them.")
-PARTS = flags.DEFINE_boolean("parts", False, "The macroscale and the microscale part of the mean too.")
-SEED = flags.DEFINE_integer("seed", 0, "Of all that is drawn.", lower_bound=0)
+# What each file that is written may end with.
+_ENDINGS = {"output": (".nc", ".zarr"), "figure": tuple(f".{name}" for name in FORMATS), "animation": (".gif",)}
+
+
+def define_flags() -> None:
+    """Defines the flags of the forecast."""
+    flags.DEFINE_string("workdir", None, "Folder of the run, or the archive that `msvi export` wrote of it.")
+    flags.DEFINE_string(
+        "initial",
+        None,
+        "File of the fields to begin with, of any kind that can be learned from, with the names of the training data: "
+        "the first frame of each trajectory, or fields without times, NaN where nothing was observed; beside them `mu` "
+        "and, at the times of the forecast, `forcing`, if the model learned of such. Or .npy, (*grid, channel) or "
+        "several of these.",
+    )
+    flags.DEFINE_string(
+        "times", None, "FIRST:LAST:NUMBER evenly spaced, or all of them with commas between; as the data count."
+    )
+    flags.DEFINE_string("output", None, "File of the forecast, .nc or .zarr; must not exist.")
+    flags.DEFINE_string("figure", None, "Snapshots of the first field's forecast, .png, .pdf or .svg; must not exist.")
+    flags.DEFINE_string("animation", None, "The same as a moving picture, .gif; must not exist.")
+    flags.DEFINE_string("channel", "", "Channel that is drawn; the first if left out.")
+    flags.DEFINE_integer("members", 64, "Of the ensemble.", lower_bound=1)
+    flags.DEFINE_boolean("noise", True, "Members as they would be observed, or as the decoder expects them.")
+    flags.DEFINE_boolean("parts", False, "The macroscale and the microscale part of the mean too.")
+    flags.DEFINE_integer("seed", 0, "Of all that is drawn.", lower_bound=0)
 
 
 def main() -> None:
-    """Forecasts as the flags say and prints the path."""
-    if not OUTPUT.value.endswith((".nc", ".zarr")):
-        raise InputError(f"`--output` must end with .nc or .zarr, got {OUTPUT.value!r}.")
-    if os.path.exists(OUTPUT.value):
-        raise InputError(f"`--output` must not exist, but {OUTPUT.value} does; choose another.")
-    t = read_times(TIMES.value)
-    model = load(WORKDIR.value)
-    u0 = read_initial(INITIAL.value, model)
-    found = model.forecast(u0, t, MEMBERS.value, noise=NOISE.value, parts=PARTS.value, seed=SEED.value)
-    write(found, OUTPUT.value)
-    print(OUTPUT.value)
+    """Forecasts as the flags say and prints the paths."""
+    given = flags.FLAGS
+    for name in ("workdir", "initial", "times"):
+        if given[name].value is None:
+            raise InputError(f"`--{name}` is missing; --help tells what it is.")
+    paths = {name: given[name].value for name in _ENDINGS if given[name].value is not None}
+    check_paths(paths)
+    t = read_times(given.times)
+    model = load(given.workdir)
+    initial = read_initial(given.initial, model.labels, model.model.field_shape)
+    check_forcing_times(initial, t, given.initial)
+    found = model.forecast(
+        initial.u,
+        t,
+        given.members,
+        noise=given.noise,
+        parts=True,  # which pictures show
+        seed=given.seed,
+        mu=initial.mu,
+        forcing=initial.forcing,
+    )
+    if given.channel and given.channel not in channels_of(found):
+        raise InputError(f"`--channel` must be one of {', '.join(channels_of(found))}, got {given.channel!r}.")
+    for name, path in paths.items():
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if name == "output":
+            write(found if given.parts else without_parts(found), path)
+        else:
+            plot(found, path, given.channel)
+        print(path)
+
+
+def check_paths(paths: dict[str, str]) -> None:
+    """Passes where at least one file is to be written, and each may be, by its flag.
+
+    Raises:
+      InputError: none is, one has another ending, or exists.
+    """
+    if not paths:
+        raise InputError("Nothing to write; give `--output`, `--figure` or `--animation`.")
+    for name, path in paths.items():
+        if not path.endswith(_ENDINGS[name]):
+            raise InputError(f"`--{name}` must end with {' or '.join(_ENDINGS[name])}, got {path!r}.")
+        if os.path.exists(path):
+            raise InputError(f"`--{name}` must not exist, but {path} does; choose another.")
 
 
 def read_times(text: str) -> np.ndarray:
@@ -69,21 +114,25 @@ def read_times(text: str) -> np.ndarray:
         ) from None
 
 
-def read_initial(path: str, model: Model) -> xr.Dataset | np.ndarray:
-    """Fields to begin with, the first ones where the file has several times.
+def check_forcing_times(initial: Initial, t: np.ndarray, path: str) -> None:
+    """Passes where the forcing of a file, if it has one, is known at times that are as far from the first one as `t`.
 
     Raises:
-      InputError: there is no such file, or it cannot be read.
+      InputError: it is at other times.
     """
-    if not os.path.exists(path):
-        raise InputError(f"There is no file {path!r}; give the place of one that exists, --initial=FILE.")
-    with reading(path, "file of initial fields"):
-        if path.endswith(".npy"):
-            return np.load(path, allow_pickle=False)
-        engine = {"engine": "zarr"} if os.path.isdir(path) else {}
-        with xr.open_dataset(path, **engine) as dataset:
-            first = dataset.isel({axis: 0 for axis in ("time", "t") if axis in dataset.dims})
-            return first.load()
+    if initial.forcing_t is None:
+        return
+    own, since = np.atleast_2d(initial.forcing_t), t - t[0]
+    if own.shape[-1] != len(t) or not np.allclose(elapsed(own, own[:, :1]), since, rtol=1e-6, atol=1e-6 * since[-1]):
+        raise InputError(
+            f"The forcing in {path} is at {own.shape[-1]} times, not at the {len(t)} of --times; give it at these."
+        )
+
+
+def without_parts(forecast: xr.Dataset) -> xr.Dataset:
+    """The forecast without the macroscale and the microscale part of its mean."""
+    bases = [str(name).removesuffix("_mean") for name in forecast.data_vars if str(name).endswith("_mean")]
+    return forecast.drop_vars([f"{name}_{part}" for name in bases for part in ("macro", "micro")])
 
 
 def write(dataset: xr.Dataset, path: str) -> None:
@@ -100,4 +149,5 @@ def write(dataset: xr.Dataset, path: str) -> None:
 
 def start() -> None:
     """Parses the flags and forecasts."""
+    define_flags()
     entry.run(main)

@@ -5,25 +5,29 @@ from absl import flags
 from msvi.cli import entry
 from msvi.training.loop import train
 
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "Folder of the run; runs/<case>_[cells_]d<micro_dim>_s<seed> if left out. The same command resumes.",
-)
-DISTRIBUTED = flags.DEFINE_boolean(
-    "distributed", False, "This is one of several processes, on one host or more, that train one model together."
-)
+
+def define_flags() -> None:
+    """Defines the flags of the training."""
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Folder of the run; runs/<case>_[cells_]d<micro_dim>_s<seed> if left out. The same command resumes.",
+    )
+    flags.DEFINE_boolean(
+        "distributed", False, "This is one of several processes, on one host or more, that train one model together."
+    )
 
 
 def main() -> None:
     """Trains as the flags say."""
-    config = entry.read_config()
-    if DISTRIBUTED.value:
+    config, given = entry.read_config(), flags.FLAGS
+    if given.distributed:
         entry.connect()
-    train(config, WORKDIR.value or f"runs/{config.run_name}")
+    train(config, given.workdir or f"runs/{config.run_name}")
 
 
 def start() -> None:
     """Parses the flags and trains."""
     entry.define_config_flag()
+    define_flags()
     entry.run(main)

@@ -25,12 +25,13 @@ def from_xarray(u: xr.Dataset | xr.DataArray, boundary: str | Sequence[str], arr
     if arrays:
         raise InputError(f"With xarray the arrays are variables of the data set; leave out {', '.join(arrays)}.")
     found = u.to_dataset(name=u.name or "u") if isinstance(u, xr.DataArray) else u.copy()
-    if not find_fields(found):
+    fields = find_fields(found)
+    if not fields:
         raise InputError(
             f"The data set must hold fields of floating-point numbers with an axis `time`, found the axes "
             f"{', '.join(map(str, found.dims))}; rename the one of time."
         )
-    kinds = kinds_of(boundary, len(read_fields(found, "")["coordinates"]))
+    kinds = kinds_of(boundary, len(read_fields(found, fields, "")["coordinates"]))
     return found.assign_attrs(boundary=",".join(kinds)) if kinds else found
 
 

@@ -15,7 +15,8 @@ from msvi.config import Config, differences, from_dict, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
-from msvi.evaluation.figures import draw_figures
+from msvi.evaluation.figures import draw_figures, find_shown
+from msvi.evaluation.progress import Progress
 from msvi.evaluation.scoring import (
     SplitScores,
     pick_frames,
@@ -33,9 +34,9 @@ from msvi.model.scales import Scales
 from msvi.provenance import peak_memory_gib, versions
 from msvi.recipe.build import build_conditions, build_model
 from msvi.recipe.suggest import field_scales, resolve
-from msvi.report.tables import BASELINE_LABELS, DIVERGED, MISSING
 from msvi.scores.scores import calibration
 from msvi.training.checkpoint import explain_full_disk
+from msvi.training.monitoring import add_pictures
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir, with_data_at, write_json
 from msvi.types import Params
@@ -43,13 +44,11 @@ from msvi.types import Params
 # What a baseline's numbers depend on beside what all do.
 _BASELINE_PACKAGES = {"coarse": ("scipy",), "dmd": ("pydmd", "scipy"), "sindy": ("pysindy", "scikit-learn", "scipy")}
 
-# Shown beside a run on own data, with the scores by which a model is worth its training and two that are known.
+# Shown beside a run on own data.
 _QUICK_BASELINES = ("persistence", "mean", "dmd")
-_DECISIVE = ("crps_scaled", "anomaly_nrmse")
-_BASELINE_SCORES = (*_DECISIVE, "crps", "nrmse")
 
 # Runs of an ensemble may differ in these; staged ones start each from a run of its own seed.
-_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", "train.data_parallel", "data.cache_dir")
+_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", "train.data_parallel", "train.wandb", "data.cache_dir")
 
 
 class Evaluation(NamedTuple):
@@ -61,39 +60,47 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     workdir: str,
-    results_dir: str = "results",
+    results_dir: str | None = None,
     figures_dir: str | None = None,
     data: str | None = None,
     forecast: dict[str, Any] | None = None,
+    formats: tuple[str, ...] = ("png",),
+    shown: str | int = "median",
 ) -> Evaluation:
     """Forecasts the test trajectories with the best checkpoint of a run, scores them and draws figures.
 
-    Writes `<workdir>/result.json`, the same to `<results_dir>/<folder>/<label>.json` (`Config.folder`, `.label`)
-    unless another run's result stands there, and figures to `figures_dir` (`<workdir>/figures` if None). Forecasts with
-    other settings than the run's are written to the workdir alone, under names that tell the settings.
+    Writes `<workdir>/result.json` and figures to `figures_dir` (`<workdir>/figures` if None), which TensorBoard shows
+    too. With `results_dir` the result is also written to `<results_dir>/<folder>/<label>.json` (`Config.folder`,
+    `.label`) unless another run's stands there. Forecasts with other settings than the run's are written to the workdir
+    alone, under names that tell the settings.
 
     Args:
       data: where the run's data file is now, if not where it was trained.
       forecast: fields of `ForecastConfig` that are to differ from the run's.
+      formats, shown: of the figures, as in `msvi.evaluation.figures.draw_figures`.
 
     Raises:
       InputError: `workdir` is missing, no run of msvi, has no checkpoint yet, or holds another model's; or the data
         file is missing or another one.
     """
-    began = time.monotonic()
+    began, progress = time.monotonic(), Progress()
     run, config, given = _open(workdir, data, forecast)
+    progress.say(f"evaluating {run.path}: reading its data and weights")
     dataset = load_dataset(config.case, config.data)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
     state, best, newest = restore_run(run, config, dataset, model)
-    # What cannot be written is found before the work, not after it.
+    # What cannot be written or drawn is found before the work, not after it.
+    find_shown([0.0] * len(dataset.test.u), shown)
     suffix = _suffix(resolve(given, dataset).forecast, config.forecast) if forecast else ""
     figures_dir = figures_dir or os.path.join(run.path, f"figures{suffix}")
-    for folder in (figures_dir, *(() if suffix else (os.path.join(results_dir, config.folder),))):
+    shared = None if suffix or results_dir is None else os.path.join(results_dir, config.folder)
+    for folder in filter(None, (figures_dir, shared)):
         os.makedirs(folder, exist_ok=True)
 
     params = state.average["model"]
-    scores, groups = _score(model, jax.tree.map(lambda a: a[None], params), dataset, config)
+    scores, groups = _score(model, jax.tree.map(lambda a: a[None], params), dataset, config, progress)
+    progress.say("compiling and timing one forecast")
     result = {
         "case": config.case,
         "micro_dim": config.model.micro_dim,
@@ -120,42 +127,47 @@ def evaluate(
     }
     paths = [os.path.join(run.path, f"result{suffix}.json")]
     write_json(paths[0], result)
-    if not suffix:
-        shared = os.path.join(results_dir, config.folder, f"{config.label}.json")
-        paths += _publish(shared, result, config)
+    if shared:
+        paths += _publish(os.path.join(shared, f"{config.label}.json"), result, config)
     errors = {"forecast": scores.frames.rel_l2, "reconstruction": scores.reconstruction}
     if scores.noise_floor is not None:
         errors["noise floor"] = scores.noise_floor
-    shown = shown_frames(dataset.test, config.forecast.stride)[1]
-    errors = {name: pick_frames(np.where(np.isfinite(v), v, np.nan), shown) for name, v in errors.items()}
+    frames = shown_frames(dataset.test, config.forecast.stride)[1]
+    errors = {name: pick_frames(np.where(np.isfinite(v), v, np.nan), frames) for name, v in errors.items()}
+    progress.say(f"drawing figures into {figures_dir}")
+    content, history = (model, params, dataset, config, result, errors), run.read_history()
     with explain_full_disk(figures_dir):
-        paths += draw_figures(figures_dir, model, params, dataset, config, result, errors, run.read_history())
-    return Evaluation(result, paths)
+        figures = draw_figures(figures_dir, *content, history, formats, shown)
+    pictures = {os.path.basename(path).removesuffix(".png"): path for path in figures if path.endswith(".png")}
+    if pictures and not suffix:
+        add_pictures(run.tensorboard, pictures, int(state.step))
+    return Evaluation(result, paths + figures)
 
 
 def evaluate_ensemble(
     workdirs: list[str],
-    results_dir: str = "results",
+    results_dir: str | None = None,
     data: str | None = None,
     forecast: dict[str, Any] | None = None,
+    root: str | None = None,
 ) -> Evaluation:
     """Forecasts the test trajectories with several runs that only their seeds tell apart, and scores them as one.
 
     Each run gives as many of the members. Where the data leave the dynamics open the runs differ, so that the spread
-    tells more of what is not known than that of one. Writes
-    `<results_dir>/<folder>/ensemble_<microscale>_s<seeds>.json` unless one of another configuration stands there.
+    tells more of what is not known than that of one. Written is what `evaluate_baseline` says, under the name
+    `ensemble_<microscale>_s<seeds>`.
     Source: Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
     Ensembles", NeurIPS 2017.
 
     Args:
       workdirs: two or more, whose number divides `forecast.num_members`.
-      results_dir: folder of the result files.
+      results_dir, root: as for `evaluate_baseline`.
       data, forecast: as for `evaluate`.
 
     Raises:
       InputError: as for `evaluate`; or runs that differ in more than seed and steps, or do not differ.
     """
-    began = time.monotonic()
+    began, progress = time.monotonic(), Progress()
     opened = [_open(workdir, data, forecast)[:2] for workdir in workdirs]
     config = opened[0][1]
     seeds = [other.seed for _, other in opened]
@@ -170,10 +182,11 @@ def evaluate_ensemble(
             f"The {config.forecast.num_members} members of `forecast.num_members` cannot be shared evenly by "
             f"{len(seeds)} runs; leave some out, or give another number, --members=N."
         )
+    progress.say(f"evaluating {len(workdirs)} runs as one: reading their data and weights")
     dataset = load_dataset(config.case, config.data)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
-    os.makedirs(os.path.join(results_dir, config.folder), exist_ok=True)
+    places = _places(f"ensemble_{config.microscale}_s{'-'.join(map(str, seeds))}", config, results_dir, root)
     restored = [restore_run(run, other, dataset, model) for run, other in opened]
     runs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.average["model"] for state, _, _ in restored))
     result = {
@@ -184,37 +197,46 @@ def evaluate_ensemble(
         "steps": [newest["step"] for _, _, newest in restored],
         "train_seconds": sum(newest["train_seconds"] for _, _, newest in restored),
         **_provenance(config, dataset),
-        **_score(model, runs, dataset, config)[1],
+        **_score(model, runs, dataset, config, progress)[1],
         "evaluate_seconds": time.monotonic() - began,
     }
-    name = f"ensemble_{config.microscale}_s{'-'.join(map(str, seeds))}.json"
-    return Evaluation(result, _publish(os.path.join(results_dir, config.folder, name), result, config))
+    return Evaluation(result, [path for place in places for path in _publish(place, result, config)])
 
 
-def evaluate_baseline(name: str, config: Config, results_dir: str = "results") -> Evaluation:
+def evaluate_baseline(name: str, config: Config, results_dir: str | None = None, root: str | None = None) -> Evaluation:
     """Fits a baseline to the training and validation trajectories, and scores its forecasts of the test trajectories.
 
     Data, frames, scores and form of the result are those of `evaluate`. It is written to
-    `<results_dir>/<folder>/baseline_<name>.json` unless one of another configuration stands there. A forecast without
-    uncertainty is an ensemble of one: its CRPS is its mean absolute error, and there is no calibration.
+    `<results_dir>/<folder>/baseline_<name>.json` and to `<root>/<folder>_baseline_<name>/result.json`, unless one of
+    another configuration stands there. A forecast without uncertainty is an ensemble of one: its CRPS is its mean
+    absolute error, and there is no calibration.
 
     Args:
       name: a key of `msvi.baselines.BASELINES`.
       config: the data, `model.coarsening` for the coarse solve, and `forecast.stride`.
-      results_dir: folder of the result files.
+      results_dir: folder of the result files of many runs; None for no such file.
+      root: folder of the folders of runs, in which this has one too; None for no such folder.
 
     Raises:
       InputError: an unknown name, or a package that is not installed.
     """
+    progress = Progress()
+    progress.say(f"evaluating the baseline {name}: reading the data")
     dataset = load_dataset(config.case, config.data)
     scales = field_scales(dataset.train)
-    os.makedirs(os.path.join(results_dir, config.folder), exist_ok=True)
+    places = _places(f"baseline_{name}", config, results_dir, root)
     began = time.monotonic()
+    progress.say(f"fitting it to {len(dataset.train.u)} trajectories, then forecasting {len(dataset.test.u)}")
     baseline = fit_baseline(name, config, dataset)
     fitted = time.monotonic()
     baseline.forecast(dataset.test.t[0], np.asarray(dataset.test.u[0, 0]))
     forecast_seconds = time.monotonic() - fitted
-    scores = score_baseline(baseline.forecast, dataset, dataset.test, config, scales)
+    with progress.counting(_count(dataset)):
+        scores, *published = (
+            score_baseline(baseline.forecast, dataset, split, config, scales, progress.ended)
+            for split in (dataset.test, dataset.published)
+            if split is not None
+        )
     result = {
         "case": config.case,
         "baseline": name,
@@ -223,117 +245,35 @@ def evaluate_baseline(name: str, config: Config, results_dir: str = "results") -
         **_provenance(config, dataset, *_BASELINE_PACKAGES.get(name, ())),
         **score_groups(scores, dataset, config, scales),
     }
-    if dataset.published is not None:
-        published = score_baseline(baseline.forecast, dataset, dataset.published, config, scales)
-        result["published_test"] = split_totals(published, dataset.published, config)
+    if published:
+        result["published_test"] = split_totals(*published, dataset.published, config)
     result["cost"] = {"forecast_seconds": forecast_seconds, "peak_memory_gib": peak_memory_gib()}
     result["evaluate_seconds"] = time.monotonic() - began
-    path = os.path.join(results_dir, config.folder, f"baseline_{name}.json")
-    return Evaluation(result, _publish(path, result, config))
-
-
-def format_table(result: dict[str, Any]) -> str:
-    """The result's scores as a text table."""
-    if "baseline" in result:
-        head = f"{result['case']}, baseline {result['baseline']}"
-    elif "seeds" in result:
-        head = (
-            f"{result['case']}, micro_dim {result['micro_dim']}, seeds {', '.join(map(str, result['seeds']))} together"
-        )
-    else:
-        head = (
-            f"{result['case']}, micro_dim {result['micro_dim']}, seed {result['seed']}, checkpoint of step "
-            f"{result['best_step']} of {result['steps']}"
-        )
-    lines = [
-        f"{head}, {result['data']['test']} test trajectories",
-        f"{'':24}{'median':>9}{'mean':>9}{'sd':>9}{'smallest':>10}{'largest':>9}",
-    ]
-    missing = DIVERGED if result.get("diverged", True) else MISSING  # results of earlier versions did not tell
-    for name, score in result["test"].items():
-        values = [v for v in score["per_trajectory"] if v is not None]
-        whole = missing == MISSING and values or len(values) == len(score["per_trajectory"])
-        ends = [min(values), max(values)] if whole else [None, None]
-        cells = [_cell(v, missing) for v in (score["median"], score["mean"], score["std"], *ends)]
-        lines.append(f"{name:24}" + "".join(f"{cell:>{n}}" for cell, n in zip(cells, (9, 9, 9, 10, 9), strict=True)))
-    for threshold, horizon in result["horizon"].items():
-        count, number = horizon["censored"], result["data"]["test"]
-        median = "beyond the end" if horizon["median"] is None else f"{horizon['median']:.3g}"
-        lines.append(f"relative L2 error above {threshold}: after {median} (median), never in {count} of {number}")
-    if "calibration" in result:
-        found = result["calibration"]
-        numbers = [missing if v is None else f"{v:.3f}" for v in (found["spread_skill"], found["coverage_90"])]
-        lines.append(f"over all trajectories: spread–skill ratio {numbers[0]}, coverage of 90 % intervals {numbers[1]}")
-    return "\n".join([*lines, *_beside_baselines(result), *_warnings(result)])
-
-
-def _cell(value: float | None, missing: str) -> str:
-    if value is None:
-        return missing
-    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.2e}"
-
-
-def _beside_baselines(result: dict[str, Any]) -> list[str]:
-    """The baselines' medians in lines of their own."""
-    found = result.get("baselines", {})
-    if not found:
-        return []
-    names = {
-        "": dict.fromkeys(_BASELINE_SCORES),
-        "the model": {s: result["test"][s]["median"] for s in _BASELINE_SCORES},
-    }
-    names |= {BASELINE_LABELS[name]: scores for name, scores in found.items() if "left_out" not in scores}
-    lines = [f"{'medians beside others':24}" + "".join(f"{score:>15}" for score in _BASELINE_SCORES)]
-    for name, scores in list(names.items())[1:]:
-        lines.append(f"{name:24}" + "".join(f"{_cell(scores[score], DIVERGED):>15}" for score in _BASELINE_SCORES))
-    reasons = (f"{BASELINE_LABELS[name]} is left out: {s['left_out']}" for name, s in found.items() if "left_out" in s)
-    return [*lines, *reasons]
-
-
-def _warnings(result: dict[str, Any]) -> list[str]:
-    """What is wrong with the forecasts in plain lines, and what to try."""
-    lines = []
-    if result.get("diverged"):
-        what = f"The forecasts of {result['diverged']} of {result['data']['test']} trajectories diverged"
-        if "baseline" in result:
-            lines.append(f"{what}: they left the range of numbers; choose another baseline.")
-        else:
-            steps = 4 * result["config"]["forecast"]["steps_per_frame"]
-            lines.append(
-                f"{what}: they left the range of numbers; try smaller steps, --steps_per_frame={steps}, or another "
-                "--solver, or train with a larger or smaller inference.drift_weight."
-            )
-    ours = {score: result["test"][score]["median"] for score in _DECISIVE if score in result["test"]}
-    # By so much the mean of a finite ensemble errs more than that of all that may come, be it ever so right.
-    finite = np.sqrt(1 + 1 / result["config"]["forecast"]["num_members"])
-    margin = dict.fromkeys(ours, finite) | {"crps_scaled": 1.0}
-    for name, theirs in result.get("baselines", {}).items():
-        lost = [score for score, value in ours.items() if _is_better(theirs.get(score), value, margin[score])]
-        if lost:
-            numbers = " and ".join(f"{s} ({_cell(theirs[s], '')} against {_cell(ours[s], DIVERGED)})" for s in lost)
-            lines.append(
-                f"The model loses to the {BASELINE_LABELS[name]} in {numbers}: train for more steps, with more "
-                "microscale latents (model.micro_dim) or a finer mesh (smaller model.coarsening), or take the baseline."
-            )
-    return lines
-
-
-def _is_better(theirs: float | None, ours: float | None, margin: float) -> bool:
-    return theirs is not None and (ours is None or theirs * margin < ours)
+    return Evaluation(result, [path for place in places for path in _publish(place, result, config)])
 
 
 def _score(
-    model: MultiscaleModel, runs: Params, dataset: Dataset, config: Config
+    model: MultiscaleModel, runs: Params, dataset: Dataset, config: Config, progress: Progress
 ) -> tuple[SplitScores, dict[str, Any]]:
     """Scores of the test trajectories, and all that the result file says of them."""
-    scores = score_model(model, runs, dataset, dataset.test, config)
+    c, frames = config.forecast, dataset.test.t.shape[1]
+    progress.say(
+        f"compiling the forecast of {c.num_members} members over {frames} frames, then {len(dataset.test.u)} test "
+        "trajectories"
+    )
+    with progress.counting(_count(dataset)):
+        scores, *published = (
+            score_model(model, runs, dataset, split, config, progress.ended)
+            for split in (dataset.test, dataset.published)
+            if split is not None
+        )
     groups = score_groups(scores, dataset, config, model.scales)
     scored = scored_frames(dataset.test, config.forecast.stride)
     groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
-    if dataset.published is not None:
-        published = score_model(model, runs, dataset, dataset.published, config)
-        groups["published_test"] = split_totals(published, dataset.published, config)
+    if published:
+        groups["published_test"] = split_totals(*published, dataset.published, config)
     if config.case == "custom":
+        progress.say(f"fitting what anyone would try first: {', '.join(_QUICK_BASELINES)}")
         groups["baselines"] = _baselines(dataset, config, model.scales)
     return scores, groups
 
@@ -395,6 +335,21 @@ def _forecast_cost(model: MultiscaleModel, params: Params, split: Split, config:
     return {"forecast_drift_evaluations": evaluations, "forecast_seconds": seconds}
 
 
+def _count(dataset: Dataset) -> int:
+    """Trajectories that are forecast."""
+    return sum(len(split.u) for split in (dataset.test, dataset.published) if split is not None)
+
+
+def _places(name: str, config: Config, results_dir: str | None, root: str | None) -> list[str]:
+    """Where the result of what is no single run goes; the folders are created."""
+    places = [] if results_dir is None else [os.path.join(results_dir, config.folder, f"{name}.json")]
+    if root is not None:
+        places.append(os.path.join(root, f"{config.folder.replace(os.sep, '_')}_{name}", "result.json"))
+    for place in places:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+    return places
+
+
 def _publish(path: str, result: dict[str, Any], config: Config) -> list[str]:
     """Writes the result unless one of another configuration stands there; returns the paths written."""
     foreign = _other_run(path, config, result["data_digest"])
@@ -420,7 +375,7 @@ def _other_run(path: str, config: Config, digest: str = "") -> str:
     except (ValueError, KeyError, TypeError) as error:
         return f"which cannot be read: {error}"
     # A run trained further replaces its own result; a shorter one does not replace a longer one's.
-    free = ("train.data_parallel", "data.cache_dir")
+    free = ("train.data_parallel", "train.wandb", "data.cache_dir")
     free += ("data.path",) if digest and found.get("data_digest") == digest else ()
     free += ("train.steps",) if other.train.steps <= config.train.steps else ()
     return "; ".join(differences(other, config, ignore=free))

@@ -72,7 +72,14 @@ class _Observed(NamedTuple):
         return jax.tree.map(lambda a: a[::stride], self)
 
 
-def score_model(model: MultiscaleModel, runs: Params, dataset: Dataset, split: Split, config: Config) -> SplitScores:
+def score_model(
+    model: MultiscaleModel,
+    runs: Params,
+    dataset: Dataset,
+    split: Split,
+    config: Config,
+    ended: Callable[[], None] = lambda: None,
+) -> SplitScores:
     """Forecasts every trajectory of a split of the data set from its first frame and scores it.
 
     `num_members` latent paths are solved, decoded and sampled, as many by each run; trajectory `i` uses the random key
@@ -80,6 +87,7 @@ def score_model(model: MultiscaleModel, runs: Params, dataset: Dataset, split: S
 
     Args:
       runs: parameters of the model, stacked along a first axis `run` that divides the number of members.
+      ended: called after each trajectory.
     """
     c, inner, unit = config.forecast, model.standardised, common_unit(model.scales)
     num_runs = len(jax.tree.leaves(runs)[0])
@@ -125,7 +133,7 @@ def score_model(model: MultiscaleModel, runs: Params, dataset: Dataset, split: S
         spectra = _spectra(fields, dataset, model.scales)
         return SplitScores(in_data_units(frames, unit.size), noise_floor, reconstruction, share, *spectra)
 
-    return _stack([one_trajectory(i) for i in range(len(split.u))])
+    return _each_trajectory(one_trajectory, len(split.u), ended)
 
 
 def score_baseline(
@@ -134,6 +142,7 @@ def score_baseline(
     split: Split,
     config: Config,
     scales: Scales | None = None,
+    ended: Callable[[], None] = lambda: None,
 ) -> SplitScores:
     """The same of a forecast `(t, u0) -> u` `(time, *grid, channel)` without uncertainty, in the units of the data.
 
@@ -142,6 +151,7 @@ def score_baseline(
 
     Args:
       scales: of the training trajectories, if they are known already.
+      ended: called after each trajectory.
     """
     scales = field_scales(dataset.train) if scales is None else scales
     stride, shown, unit = config.forecast.stride, shown_frames(split, config.forecast.stride)[1], common_unit(scales)
@@ -159,7 +169,7 @@ def score_baseline(
         spectra = _spectra(fields, dataset, scales)
         return SplitScores(in_data_units(frames, unit.size), noise_floor, None, None, *spectra)
 
-    return _stack([one_trajectory(i) for i in range(len(split.u))])
+    return _each_trajectory(one_trajectory, len(split.u), ended)
 
 
 @jax.jit
@@ -274,6 +284,14 @@ def _spectra(
     with np.errstate(all="ignore"):  # of a forecast that diverged
         found = {label: power_spectrum(u, dataset.coordinates, dataset.boundary) for label, u in fields.items()}
     return {label: power for label, (_, power) in found.items()}, found["forecast"][0]
+
+
+def _each_trajectory(score: Callable[[int], SplitScores], number: int, ended: Callable[[], None]) -> SplitScores:
+    found = []
+    for i in range(number):
+        found.append(score(i))
+        ended()
+    return _stack(found)
 
 
 def _stack(each: list[SplitScores]) -> SplitScores:

@@ -12,7 +12,8 @@ import time
 from typing import NamedTuple
 
 from msvi.errors import InputError
-from msvi.evaluation.evaluate import evaluate, format_table
+from msvi.evaluation.evaluate import evaluate
+from msvi.evaluation.text import format_table
 from msvi.report.results import format_number, sweep_figure
 from msvi.sweep.grid import Run, finished_result
 from msvi.training.loop import train

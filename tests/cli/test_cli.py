@@ -6,7 +6,7 @@ import textwrap
 import pytest
 from smoke import CONFIG_FILE, ROOT, assert_refused, run_commands
 
-from msvi.evaluation.evaluate import format_table
+from msvi.evaluation.text import format_table
 
 pytest_plugins = ["smoke"]
 
@@ -49,7 +49,12 @@ BAD_OVERRIDES = {
     "workdir of another run": ([*RUN, "--config.seed=1"], ["RUN", "seed: 0 -> 1"]),
 }
 BAD_COMMANDS = {
-    "no configuration": ([TRAIN], ["--config"]),
+    "no configuration": ([TRAIN], ["--config", "missing"]),
+    "configuration without its flag": ([TRAIN, "configs/kdv_1d.py"], ["write --config=configs/kdv_1d.py."]),
+    "name of a configuration without its flag": ([TRAIN, "kdv_1d"], ["write --config=kdv_1d."]),
+    "misspelt configuration": ([TRAIN, "--config=burgers1d"], ["'burgers1d'", "did you mean configs/burgers_1d.py?"]),
+    "field as a flag": ([TRAIN, "--model.micro_dim=3"], ["did you mean `--config.model.micro_dim`?"]),
+    "last part of a field as a flag": ([TRAIN, *SMOKE, "--micro_dim=3"], ["did you mean `--config.model.micro_dim`?"]),
     "override without configuration": ([TRAIN, "--config.seed=3"], ["config.seed"]),
     "missing configuration": ([TRAIN, "--config=nowhere.py"], ["--config", "nowhere.py"]),
     "missing configuration, apart": ([TRAIN, "--config", "nowhere.py"], ["--config", "nowhere.py"]),
@@ -105,6 +110,7 @@ OTHER = {
         "--config.train.learning_rate=1",
         "--config.data.equation.num_frames=33",
     ],
+    "configuration by its name": ["show.py", "--config=burgers_1d:smoke"],
     "file of another case": ["show.py", "--config=KDV:smoke", "--config.data.equation.dispersion=0.03"],
     "interrupted": ["interrupt.py", "--config=SMOKE"],
     "bug": ["bug.py", "--config=SMOKE"],
@@ -184,6 +190,12 @@ def test_configuration_of_another_case(finished):
     assert (config["data"]["equation"]["dispersion"], config["data"]["equation"]["num_points"]) == (0.03, 100)
 
 
+def test_configuration_by_its_name(finished, smoke_config):
+    """Those of the package go by their names, from any folder."""
+    code, out, err, _ = finished["configuration by its name"]
+    assert (code, err) == (0, "") and json.loads(out)["model"]["micro_dim"] == smoke_config.model.micro_dim
+
+
 def test_interrupted(finished):
     """Ctrl-C ends with the usual status and the advice to start again, without a traceback."""
     code, out, err, _ = finished["interrupted"]
@@ -205,12 +217,26 @@ def test_finished_run(finished, places):
 
 
 def test_evaluate(evaluated):
-    """`evaluate.py` prints the table of what it wrote, then every path it wrote to, and nothing else."""
+    """`evaluate.py` says what it does, prints the table of what it wrote and every path it wrote to, nothing else."""
     process = evaluated.process
     assert (process.returncode, process.stderr) == (0, "")
     table = format_table(json.loads((evaluated.path / "result.json").read_text()))
-    assert process.stdout.startswith(table + "\n")
-    paths = process.stdout[len(table) :].split()
+    before, found, after = process.stdout.partition(table + "\n")
+    said = before.splitlines()
+    assert found and said[0] == f"evaluating {evaluated.path}: reading its data and weights"
+    assert said[1].startswith("compiling the forecast of") and said[1].endswith("then 2 test trajectories")
+    assert said[-1] == f"drawing figures into {evaluated.path / 'figures'}"
+    paths = after.split()
     assert paths[:2] == [str(evaluated.path / "result.json"), "results/burgers_1d/d2_s0.json"]
     assert len(paths) > 2 and all((evaluated.results.parent / path).is_file() for path in paths)
     assert sorted(path.name for path in evaluated.results.parent.iterdir()) == ["results", "run"]
+
+
+def test_without_a_folder_of_results(places, environment, tmp_path):
+    """The result of a baseline goes to a folder of its own among the runs; nothing else is written."""
+    command = [EVALUATE, *SMOKE, "--baseline=persistence"]
+    (finished,) = run_commands([([fill(a, places) for a in command], {})], environment, tmp_path)
+    code, out, err, left = finished
+    path = "runs/burgers_1d_baseline_persistence/result.json"
+    assert (code, err, left) == (0, "", [path]) and out.endswith(f"\n{path}\n")
+    assert out.startswith("evaluating the baseline persistence: reading the data\n")

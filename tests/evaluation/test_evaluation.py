@@ -19,7 +19,8 @@ from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.evaluation import evaluate as evaluation
-from msvi.evaluation.evaluate import evaluate, evaluate_baseline, evaluate_ensemble, format_table
+from msvi.evaluation.evaluate import evaluate, evaluate_baseline, evaluate_ensemble
+from msvi.evaluation.text import format_table
 from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.recipe.build import build_model
 from msvi.recipe.suggest import field_scales

@@ -49,17 +49,17 @@ def find_time(dataset: xr.Dataset) -> str | None:
     return None
 
 
-def read_fields(dataset: xr.Dataset, path: str) -> dict[str, Any]:
+def read_fields(dataset: xr.Dataset, names: tuple[str, ...], path: str) -> dict[str, Any]:
     """What `msvi.data.formats.layout.Layout` needs of a file of fields: `u`, `t`, `coordinates` and `labels`.
 
     Args:
-      dataset: with `find_fields`.
+      names: of the fields, from `find_fields`.
       path: for errors.
 
     Raises:
       InputError: more than three axes of space, or fields in another order of them.
     """
-    time, names = find_time(dataset), find_fields(dataset)
+    time = find_time(dataset)
     first = dataset.variables[names[0]]
     trajectory = next((axis for axis in first.dims if axis in _TRAJECTORY), None)
     axes = tuple(str(axis) for axis in first.dims if axis not in (time, trajectory, *_CHANNEL))

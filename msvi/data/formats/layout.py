@@ -123,10 +123,11 @@ def from_variables(dataset: xr.Dataset, path: str) -> Layout:
     def fact(name: str) -> Any:
         return values(name) if name in variables else dataset.attrs.get(name)
 
-    if not {"u", "t"} <= set(variables) and find_fields(dataset):
-        found = read_fields(dataset, path)
+    fields = () if {"u", "t"} <= set(variables) else find_fields(dataset)
+    if fields:
+        found = read_fields(dataset, fields, path)
         check_axes(found["u"].shape, path)
-        used, problems = (*find_fields(dataset), *map(str, dataset.sizes)), []
+        used, problems = (*fields, *map(str, dataset.sizes)), []
     elif "u" in variables:
         check_axes(variables["u"].shape, path)
         names = AXES[: variables["u"].ndim - 3]
