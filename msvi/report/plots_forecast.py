@@ -22,6 +22,7 @@ from msvi.report.plots import MACRO, MEAN, MICRO, REFERENCE
 # Members that are drawn as lines of their own; more of them hide each other.
 _MEMBERS = 3
 _COLOURS = 128  # of an animation
+_CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 
 Update = Callable[[int], None]
 
@@ -127,15 +128,13 @@ def _select(forecast: xr.Dataset, channel: str) -> _Shown:
 
 
 def _time_labels(time: xr.DataArray) -> list[str]:
-    units = str(time.attrs.get("units", ""))
-    values = time.values
-    if " since " in units:
+    """Dates, or numbers with their unit; of calendars that NumPy does not know the numbers."""
+    values, (unit, _, start) = time.values, str(time.attrs.get("units", "")).partition(" since ")
+    if start and time.attrs.get("calendar", "standard") in _CALENDARS:
         values = xr.decode_cf(time.to_dataset(name="t").reset_coords(drop=True)).time.values
     if values.dtype.kind == "M":
         return [str(text).replace("T", " ") for text in np.datetime_as_string(values, "m")]
-    if values.dtype.kind == "O":  # dates of another calendar
-        return [str(value) for value in values]
-    return [Name("t", units).at(value) for value in values]
+    return [Name("t", unit).at(value) for value in values]
 
 
 def _panels(shown: _Shown, frames: np.ndarray) -> tuple[Figure, Update]:
