@@ -111,7 +111,10 @@ def forecast_1d(
     figure.align_ylabels()
     (shaded,), (truth_line, mean_line) = axes[0, 0].collections, axes[0, 0].lines
     parts = [axes[1, 0].lines[0], axes[2, 0].lines[0], axes[3, 0].lines[-1]]
-    figure.legend(handles=[truth_line, mean_line, shaded, *parts], **LEGEND_ABOVE | {"ncols": 6, "columnspacing": 1.4, "title": title})
+    figure.legend(
+        handles=[truth_line, mean_line, shaded, *parts],
+        **LEGEND_ABOVE | {"ncols": 6, "columnspacing": 1.4, "title": title},
+    )
     return figure
 
 

@@ -5,20 +5,20 @@ import json
 import os
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from msvi.errors import InputError
 from msvi.report import plots_sweep
-from msvi.report.tables import (
-    BASELINE_LABELS,
-    MISSING,
-    PUBLISHED,
-    format_number,
-    worst,
-)
+from msvi.report.tables import BASELINE_LABELS, MISSING, PUBLISHED
+from msvi.report.wording import cell_of, format_number, worst
 
+# Keys that a result must have, and scores of its test trajectories.
 _RUN_KEYS = ("case", "micro_dim", "seed", "steps", "train_seconds", "test")
-_RUN_SCORES = ("nrmse", "nrmse_clean", "reconstruction_nrmse", "noise_floor")
+_RUN = _RUN_KEYS, ("nrmse", "nrmse_clean", "reconstruction_nrmse", "noise_floor")
+_OWN_DATA = (*_RUN_KEYS, "config", "data"), ("nrmse", "reconstruction_nrmse")
+_BASELINE = ("case", "baseline", "test"), ("nrmse",)
+_ENSEMBLE = ("case", "micro_dim", "seeds", "test", "calibration"), ("nrmse",)
 _SCORE_KEYS = {"mean", "median", "std", "per_trajectory"}
 
 
@@ -28,7 +28,7 @@ def load_results(directory: str) -> list[dict[str, Any]]:
     Raises:
       InputError: a file is no result, such as one that was cut off.
     """
-    results = _load(os.path.join(directory, "*", "d*_s*.json"), _RUN_KEYS, _RUN_SCORES)
+    results = _load(os.path.join(directory, "*", "d*_s*.json"), *_RUN)
     return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
 
 
@@ -39,7 +39,7 @@ def load_cells(directory: str) -> list[dict[str, Any]]:
     Raises:
       InputError: a file is no result, such as one that was cut off.
     """
-    results = _load(os.path.join(directory, "*", "cells_d*_s*.json"), _RUN_KEYS, _RUN_SCORES)
+    results = _load(os.path.join(directory, "*", "cells_d*_s*.json"), *_RUN)
     return sorted(results, key=lambda r: (r["case"], r["micro_dim"], r["seed"]))
 
 
@@ -49,11 +49,8 @@ def load_baselines(directory: str) -> list[dict[str, Any]]:
     Raises:
       InputError: a file is no result of a baseline, or of one that is not known.
     """
-    results = _load(os.path.join(directory, "*", "baseline_*.json"), ("case", "baseline", "test"), ("nrmse",))
+    results = _load(os.path.join(directory, "*", "baseline_*.json"), *_BASELINE)
     order = list(BASELINE_LABELS)
-    for r in results:
-        if r["baseline"] not in order:
-            raise InputError(f"Baselines are {', '.join(order)}, got a result of {r['baseline']!r}; remove it.")
     return sorted(results, key=lambda r: (r["case"], order.index(r["baseline"])))
 
 
@@ -63,8 +60,7 @@ def load_ensembles(directory: str) -> list[dict[str, Any]]:
     Raises:
       InputError: a file is no result of an ensemble.
     """
-    keys = ("case", "micro_dim", "seeds", "test", "calibration")
-    return _load(os.path.join(directory, "*", "ensemble_d*_s*.json"), keys, ("nrmse",))
+    return _load(os.path.join(directory, "*", "ensemble_d*_s*.json"), *_ENSEMBLE)
 
 
 def load_data_files(directory: str) -> list[dict[str, Any]]:
@@ -73,9 +69,8 @@ def load_data_files(directory: str) -> list[dict[str, Any]]:
     Raises:
       InputError: a file is no result.
     """
-    keys = (*_RUN_KEYS, "config", "data")
     patterns = (os.path.join(directory, "custom", "*", f"{name}_s*.json") for name in ("d*", "cells_d*"))
-    return [r for pattern in patterns for r in _load(pattern, keys, ("nrmse", "reconstruction_nrmse"))]
+    return [r for pattern in patterns for r in _load(pattern, *_OWN_DATA)]
 
 
 def load_systems(directory: str) -> list[dict[str, Any]]:
@@ -90,6 +85,22 @@ def load_systems(directory: str) -> list[dict[str, Any]]:
         if not {"system", "checks"} <= results[-1].keys():
             raise InputError(f"{path} must hold the `system` and `checks` of a system; write it again or remove it.")
     return results
+
+
+def load_result(path: str) -> dict[str, Any]:
+    """The result in a file, of whatever it is: of a run, a baseline, an ensemble or a system.
+
+    Raises:
+      InputError: it is none.
+    """
+    r = load_json(path)
+    if {"system", "checks"} <= r.keys():
+        return r
+    of_own_data = r.get("case") == "custom"
+    if "baseline" in r or "seeds" in r:
+        keys, scores = _BASELINE if "baseline" in r else _ENSEMBLE
+        return _checked(path, r, (*keys, "config") if of_own_data else keys, scores)
+    return _checked(path, r, *(_OWN_DATA if of_own_data else _RUN))
 
 
 def load_json(path: str) -> dict[str, Any]:
@@ -110,21 +121,21 @@ def load_json(path: str) -> dict[str, Any]:
 
 def text_table(rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> str:
     """A plain table of runs: what names each, its cost and errors; `None` stands for a run without a result."""
-    columns = ("steps", "minutes", "NRMSE median", "mean", "worst", "reconstruction", "noise floor", "published")
-    table = [[*rows[0][0], *columns]]
-    for names, r in rows:
-        cells = ["not finished"] + [""] * (len(columns) - 1)
-        if r:
-            nrmse, published = r["test"]["nrmse"], PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
-            errors = [nrmse["median"], nrmse["mean"], worst(nrmse)]
-            errors.append(r["test"]["reconstruction_nrmse"]["median"])
-            cells = [f"{r['steps']:,}", f"{r['train_seconds'] / 60:.1f}", *map(format_number, errors)]
-            floor = r["test"].get("noise_floor")  # not known of recorded data
-            cells.append(MISSING if floor is None else format_number(floor["median"]))
-            cells.append("" if published is None else f"{published:.3f}")
-        table.append([*map(str, names.values()), *cells])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join("  ".join(f"{cell:>{n}}" for cell, n in zip(row, widths, strict=True)) for row in table)
+    frame = pd.DataFrame([{name: str(value) for name, value in names.items()} | _numbers(r) for names, r in rows])
+    return frame.fillna("").to_string(index=False)
+
+
+def _numbers(r: dict[str, Any] | None) -> dict[str, str]:
+    """Cost and errors of a run by the names of their columns."""
+    names = ("minutes", "NRMSE median", "mean", "worst", "reconstruction", "noise floor", "published")
+    if r is None:
+        return {"steps": "not finished"} | dict.fromkeys(names, "")
+    nrmse, published = r["test"]["nrmse"], PUBLISHED.get(r["case"], {}).get(r["micro_dim"])
+    errors = [nrmse["median"], nrmse["mean"], worst(nrmse), r["test"]["reconstruction_nrmse"]["median"]]
+    floor = r["test"].get("noise_floor")  # not known of recorded data
+    cells = [f"{r['train_seconds'] / 60:.1f}", *map(format_number, errors)]
+    cells += [MISSING if floor is None else format_number(floor["median"]), cell_of(published, "{:.3f}")]
+    return {"steps": f"{r['steps']:,}"} | dict(zip(names, cells, strict=True))
 
 
 def sweep_figure(results: list[dict[str, Any]]) -> Figure:
@@ -155,18 +166,22 @@ def draw_sweeps(results: list[dict[str, Any]], directory: str) -> list[str]:
 
 
 def _load(pattern: str, keys: tuple[str, ...], scores: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The result files that match; each has the `keys`, its `test` the `scores`, and every score its statistics."""
-    results = []
-    for path in sorted(glob.glob(pattern)):
-        result = load_json(path)
-        test = result.get("test")
-        test = test if isinstance(test, dict) else {}
-        lacking = [key for key in keys if key not in result]
-        lacking += [f"test.{score}" for score in scores if score not in test]
-        for name, score in test.items():
-            if not isinstance(score, dict) or not score.keys() >= _SCORE_KEYS:
-                lacking.append(f"{', '.join(sorted(_SCORE_KEYS))} of test.{name}")
-        if lacking:
-            raise InputError(f"{path} is no whole result, it lacks {', '.join(lacking)}; evaluate the run again.")
-        results.append(result)
-    return results
+    """The result files that match, each with the `keys` and `scores`."""
+    return [_checked(path, load_json(path), keys, scores) for path in sorted(glob.glob(pattern))]
+
+
+def _checked(path: str, result: dict[str, Any], keys: tuple[str, ...], scores: tuple[str, ...]) -> dict[str, Any]:
+    """The result if it has the `keys`, its `test` the `scores`, and every score its statistics."""
+    test = result.get("test")
+    test = test if isinstance(test, dict) else {}
+    lacking = [key for key in keys if key not in result]
+    lacking += [f"test.{score}" for score in scores if score not in test]
+    for name, score in test.items():
+        if not isinstance(score, dict) or not score.keys() >= _SCORE_KEYS:
+            lacking.append(f"{', '.join(sorted(_SCORE_KEYS))} of test.{name}")
+    if lacking:
+        raise InputError(f"{path} is no whole result, it lacks {', '.join(lacking)}; evaluate the run again.")
+    if result.get("baseline", "mean") not in BASELINE_LABELS:
+        known = ", ".join(BASELINE_LABELS)
+        raise InputError(f"Baselines are {known}, got a result of {result['baseline']!r} in {path}; remove it.")
+    return result

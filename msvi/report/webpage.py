@@ -1,21 +1,30 @@
-"""Pieces of a self-contained web page: tables, figures and images as HTML that loads nothing."""
+"""Pieces of a self-contained web page: tables, figures and images as HTML that loads nothing.
+
+The HTML is in `templates/`, which escape whatever is put into them.
+"""
 
 import base64
 import io
 import os
 import re
-from html import escape
-from importlib import resources
 from typing import NamedTuple
 
+import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
 from msvi.report.tables import DIVERGED, MISSING, Table
 
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("msvi.report"),
+    autoescape=True,
+    trim_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
 # Text stays text, in the colours of the page; ids depend on the content alone.
 _SVG = {"svg.fonttype": "none", "svg.hashsalt": "msvi"}
-_MEDIA = {".png": "image/png", ".gif": "image/gif"}
+# Pictures that a page can hold, the first that is there.
+_MEDIA = {".png": "image/png", ".svg": "image/svg+xml", ".gif": "image/gif"}
 
 
 class Section(NamedTuple):
@@ -36,53 +45,19 @@ def page(title: str, lead: str, sections: list[Section]) -> str:
       sections: in their order; those without body and parts are left out.
     """
     sections = [section for section in sections if section.body or section.parts]
-    style = resources.files("msvi.report").joinpath("page.css").read_text(encoding="utf-8")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the results</a>
-<header>
-<h1>{escape(title)}</h1>
-{lead}
-</header>
-<nav aria-label="Contents">
-<details open>
-<summary>Contents</summary>
-{_contents(sections)}
-</details>
-</nav>
-<main id="main">
-{"".join(_section(section, 2) for section in sections)}</main>
-</body>
-</html>
-"""
+    return _TEMPLATES.get_template("page.html").render(title=title, lead=lead, sections=sections) + "\n"
+
+
+def methods_html() -> str:
+    """What the scores are."""
+    return _TEMPLATES.get_template("methods.html").render()
 
 
 def table_html(table: Table, caption: str) -> str:
     """The table in a box of its own that scrolls; nothing if it has no rows. The first cell of each row is its head."""
     if not table.rows:
         return ""
-    align = [' class="text"' if _is_text(cells) else "" for cells in zip(*table.rows, strict=True)]
-    head = [f'<th scope="col"{a}>{escape(name)}</th>' for a, name in zip(align, table.columns, strict=True)]
-    lines = []
-    for first, *rest in table.rows:
-        cells = []
-        for a, name, cell in zip(align[1:], table.columns[1:], map(escape, rest), strict=True):
-            cells.append(f"<td{a}>{f'<strong>{cell}</strong>' if name == table.strong else cell}</td>")
-        lines.append(f'<tr><th scope="row">{escape(first)}</th>{"".join(cells)}</tr>\n')
-    return (
-        f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0">\n<table>\n'
-        f"<caption><span>{escape(caption)}</span></caption>\n<thead><tr>{''.join(head)}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody>\n"
-        "</table>\n</div>\n"
-    )
+    return _piece("table", table, [_is_text(cells) for cells in zip(*table.rows, strict=True)], caption)
 
 
 def figure_html(figure: Figure, description: str, caption: str) -> str:
@@ -103,43 +78,39 @@ def figure_html(figure: Figure, description: str, caption: str) -> str:
     salt = re.sub(r"\W+", "-", description.lower())
     body = re.sub(r'( id="|url\(#|xlink:href="#)', lambda match: f"{match[1]}{salt}-", body)
     body = body.replace("xlink:href", "href").replace("#000000", "currentColor")
-    box = re.search(r'viewBox="[^"]*"', svg)[0]
-    drawing = f'<svg role="img" aria-label="{escape(description)}" {box}>{body}</svg>'
-    return f'<figure class="drawn">\n{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>\n'
+    return _piece("drawing", body, re.search(r'viewBox="([^"]*)"', svg)[1], description, caption)
 
 
 def image_html(path: str, description: str, caption: str) -> str:
-    """A PNG or GIF held in the page; nothing if there is no such file. An animation can be folded away."""
-    if not os.path.exists(path):
-        return ""
+    """A picture or animation held in the page; nothing if there is no such file, or none that a page can show."""
     kind = os.path.splitext(path)[1]
+    if kind not in _MEDIA or not os.path.exists(path):
+        return ""
     with open(path, "rb") as file:
         content = base64.b64encode(file.read()).decode()
-    image = f'<img src="data:{_MEDIA[kind]};base64,{content}" alt="{escape(description)}">'
-    if kind == ".gif":
-        image = f"<details open>\n<summary>Animation</summary>\n{image}\n</details>"
-    else:
-        image = f'<div class="pan" role="region" aria-label="{escape(caption)}" tabindex="0">{image}</div>'
-    return f'<figure class="image">\n{image}\n<figcaption>{escape(caption)}</figcaption>\n</figure>\n'
+    return _piece("image", f"data:{_MEDIA[kind]};base64,{content}", kind == ".gif", description, caption)
+
+
+def missing_html(what: str, command: str) -> str:
+    """A line that says what result files lack and which command adds it."""
+    return _piece("missing", what, command)
+
+
+def paragraph_html(text: str) -> str:
+    """A paragraph of plain text; nothing if there is none."""
+    return _piece("paragraph", text) if text else ""
+
+
+def figures_html(figures: list[str]) -> str:
+    """Figures side by side where there is room."""
+    return f'<div class="figures">\n{"".join(figures)}</div>\n'
+
+
+def _piece(name: str, *values) -> str:
+    return str(getattr(_TEMPLATES.get_template("pieces.html").module, name)(*values)).lstrip("\n")
 
 
 def _is_text(cells: tuple[str, ...]) -> bool:
     """Whether a column holds words, which stand to the left, rather than numbers."""
     filled = [cell for cell in cells if cell not in ("", MISSING)]
     return bool(filled) and all(cell[0].isalpha() and cell != DIVERGED for cell in filled)
-
-
-def _contents(sections: list[Section] | tuple[Section, ...]) -> str:
-    items = []
-    for section in sections:
-        below = _contents(section.parts) if section.parts else ""
-        items.append(f'<li><a href="#{escape(section.name)}">{escape(section.title)}</a>{below}</li>\n')
-    return f"<ul>\n{''.join(items)}</ul>\n"
-
-
-def _section(section: Section, level: int) -> str:
-    parts = "".join(_section(part, level + 1) for part in section.parts)
-    return (
-        f'<section id="{escape(section.name)}">\n<h{level}>{escape(section.title)}</h{level}>\n'
-        f"{section.body}{parts}</section>\n"
-    )
