@@ -85,7 +85,7 @@ def evaluate(
     """
     began, progress = time.monotonic(), Progress()
     run, config, given = _open(workdir, data, forecast)
-    progress.say(f"evaluating {run.path}: reading its data and weights")
+    progress.begin(f"evaluating {run.path}: reading its data and weights")
     dataset = load_dataset(config.case, config.data)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
@@ -182,7 +182,7 @@ def evaluate_ensemble(
             f"The {config.forecast.num_members} members of `forecast.num_members` cannot be shared evenly by "
             f"{len(seeds)} runs; leave some out, or give another number, --members=N."
         )
-    progress.say(f"evaluating {len(workdirs)} runs as one: reading their data and weights")
+    progress.begin(f"evaluating {len(workdirs)} runs as one: reading their data and weights")
     dataset = load_dataset(config.case, config.data)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
@@ -221,7 +221,7 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
       InputError: an unknown name, or a package that is not installed.
     """
     progress = Progress()
-    progress.say(f"evaluating the baseline {name}: reading the data")
+    progress.begin(f"evaluating the baseline {name}: reading the data")
     dataset = load_dataset(config.case, config.data)
     scales = field_scales(dataset.train)
     places = _places(f"baseline_{name}", config, results_dir, root)

@@ -22,11 +22,21 @@ class Progress:
         self._bar: tqdm.tqdm | None = None
         self._total = self._count = 0
         self._told = time.monotonic()
+        self._held: list[str] = []
+
+    def begin(self, text: str) -> None:
+        """The first line, which is printed with the second one where there is no terminal: what is refused in between
+        prints nothing."""
+        if sys.stderr.isatty():
+            self.say(text)
+        else:
+            self._held.append(text)
 
     def say(self, text: str) -> None:
         """One line about what is done now."""
         if not sys.stderr.isatty():
-            print(text, flush=True)
+            print(*self._held, text, sep="\n", flush=True)
+            self._held.clear()
         elif self._bar is None:
             print(text, file=sys.stderr, flush=True)
         else:

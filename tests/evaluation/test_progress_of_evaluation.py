@@ -15,12 +15,14 @@ class Terminal(io.StringIO):
 def test_plain_lines(monkeypatch, capsys):
     """Where nobody looks lines go to stdout, about trajectories no more than one in a while."""
     told = progress.Progress()
-    told.say("reading")
+    told.begin("reading")
+    assert tuple(capsys.readouterr()) == ("", "")  # it may be refused yet
+    told.say("fitting")
     with told.counting(3):
         told.ended()
         monkeypatch.setattr(progress, "_SECONDS", -1)
         told.ended()
-    assert tuple(capsys.readouterr()) == ("reading\n2 of 3 trajectories are done\n", "")
+    assert tuple(capsys.readouterr()) == ("reading\nfitting\n2 of 3 trajectories are done\n", "")
 
 
 def test_a_bar(monkeypatch, capsys):
@@ -28,7 +30,8 @@ def test_a_bar(monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     told = progress.Progress()
-    told.say("reading")
+    told.begin("reading")
+    assert terminal.getvalue() == "reading\n"
     with told.counting(2):
         told.ended()
         told.say("half of it")
