@@ -98,7 +98,9 @@ def find_sources(paths: list[str], figures_dir: str) -> Sources:
             continue
         results.append(r)
         if _is_run(r):
-            folder = os.path.join(os.path.dirname(file), "figures")
+            # Of a forecast with other settings than the run's both are called after these.
+            ending = re.fullmatch(r"result(.*)\.json", os.path.basename(file))
+            folder = os.path.join(os.path.dirname(file), f"figures{ending[1] if ending else ''}")
             pictures.setdefault(_key(r), []).append(Pictures(folder, f"{run_name(r)}, seed {r['seed']}"))
     keys = sorted({_key(r) for r in results}, key=lambda key: (key.startswith("custom/"), key))
     return Sources([_case(key, results, pictures.get(key, [])) for key in keys], systems, folders)
