@@ -37,6 +37,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             "model.encoder_pooling": 2,
             "model.stencil_radius": 2,
             "model.linear_radius": 2,
+            "train.steps": 6000,
             "train.learning_rate": 2e-3,
             "inference.drift_weight": 40.0,
         },
