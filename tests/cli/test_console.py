@@ -123,7 +123,7 @@ def test_initial_fields(model: Model, tmp_path):
     with pytest.raises(msvi.InputError, match="There is no file"):
         read(tmp_path / "b.nc", model)
     (tmp_path / "c.nc").write_text("no NetCDF")
-    with pytest.raises(msvi.InputError, match="begins with b'no NetCD'"):
+    with pytest.raises(msvi.InputError, match="begins with b'no NetCDF'"):
         read(tmp_path / "c.nc", model)
     dataset.rename(u="v").to_netcdf(tmp_path / "d.nc", engine="h5netcdf")
     with pytest.raises(msvi.InputError, match="must hold u as the training data do, found v, time"):
