@@ -44,6 +44,8 @@ _QUADRATIC = 128
 _HIDDEN, _RATE, _STEPS = (128, 128), 2e-3, 10_000
 _CELLS_HIDDEN = (64, 64)
 _CELLS_RATE, _CELLS_STEPS = {1: 5e-3, 2: 2e-3, 3: 2e-3}, {1: 33_000, 2: 12_000, 3: 12_000}
+# Nodes in a window up to which that many steps are taken: a step costs as much as it has nodes, and teaches as much.
+_USUAL_NODES = 17
 # Microscale latents: of the domain; of each cell at most, and the share of the field's deviation that as many straight
 # directions in a cell may leave.
 _LATENTS, _MOST_LATENTS, _LEFT = 5, 8, 0.025
@@ -136,8 +138,8 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     counts, weighs = local and model.micro_dim < 0, not inference.drift_weight and not rough
     missed = _missed(model, dataset, snapshots) if counts or weighs else None
     if model.micro_dim < 0:
-        model = dataclasses.replace(model, micro_dim=_latents_of_cell(missed) if counts else _LATENTS)
-    model, train = _sizes(model, train, len(dataset.grid))
+        latents = _LATENTS if missed is None or not counts else _latents_of_cell(missed)
+        model = dataclasses.replace(model, micro_dim=latents)
     if model.stencil_radius < 0:
         reach = _CELLS_STENCIL if local else _STENCIL
         model = dataclasses.replace(model, stencil_radius=reach[len(dataset.grid)])
@@ -148,8 +150,9 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
     if model.quadratic_rank < 0:
         model = dataclasses.replace(model, quadratic_rank=_QUADRATIC if local else 0)
     inference = _windows(inference, motion, rough, local, int(dataset.train.lengths.min()))
+    model, train = _sizes(model, train, len(dataset.grid), inference.num_nodes)
     if not inference.drift_weight:
-        weight = _weight(missed, model.micro_dim) if weighs else 1.0
+        weight = 1.0 if missed is None or not weighs else _weight(missed, model.micro_dim)
         inference = dataclasses.replace(inference, drift_weight=weight)
     if inference.rotation == "auto":
         latents = _num_values(dataset, coarsening) + model.micro_dim
@@ -213,7 +216,8 @@ def field_scales(train: Split) -> Scales:
     seen = np.isfinite(found).any(axis=0)
     median = np.where(seen, np.nanmedian(np.where(seen, found, 0.0), axis=0), first / np.maximum(count, 1))
     rest = origin + size * median
-    return Scales(*(tuple(numbers.tolist()) for numbers in (mean, std)), 1.0, _spacing(train), tuple(rest.tolist()))
+    mean, std, rest = (tuple(numbers.tolist()) for numbers in (mean, std, rest))
+    return Scales(mean, std, 1.0, _spacing(train), rest)
 
 
 def _pick(values: np.ndarray, observed: np.ndarray | None, number: int) -> np.ndarray:
@@ -352,14 +356,14 @@ def _windows(inference: InferenceConfig, motion: Motion, rough: bool, local: boo
     )
 
 
-def _sizes(model: ModelConfig, train: TrainConfig, ndim: int) -> tuple[ModelConfig, TrainConfig]:
-    """Widths, learning rate and steps that are left open, by the layout."""
+def _sizes(model: ModelConfig, train: TrainConfig, ndim: int, nodes: int) -> tuple[ModelConfig, TrainConfig]:
+    """Widths, learning rate and steps that are left open, by the layout and the nodes of a window."""
     local = model.micro_layout == "cells"
     widths = _CELLS_HIDDEN if local else _HIDDEN
     names = [n for n in ("micro_hidden", "encoder_hidden", "decoder_hidden") if getattr(model, n) == LEFT_OPEN]
     model = dataclasses.replace(model, **dict.fromkeys(names, widths))
     rate = train.learning_rate or (_CELLS_RATE[ndim] if local else _RATE)
-    steps = train.steps or (_CELLS_STEPS[ndim] if local else _STEPS)
+    steps = train.steps or (round(_CELLS_STEPS[ndim] * min(1, _USUAL_NODES / nodes), -2) if local else _STEPS)
     return model, dataclasses.replace(train, learning_rate=rate, steps=steps)
 
 
@@ -428,7 +432,7 @@ def _num_values(dataset: Dataset, coarsening: int) -> int:
 
 def _short_waves(dataset: Dataset, scales: Scales) -> list[np.ndarray]:
     """For each axis the share of the increments' power in waves that `n` cells cannot tell apart, for `n` from 0 on."""
-    train, powers = dataset.train, [0.0 for _ in dataset.grid]
+    train, powers = dataset.train, [np.zeros(()) for _ in dataset.grid]
     for i in spread(len(train.u), _TRAJECTORIES):
         change = np.diff(_first_frames(train, scales, i), axis=0)
         powers = [

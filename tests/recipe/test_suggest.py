@@ -224,7 +224,11 @@ def test_sizes_that_are_left_open():
         )
         found = resolve(change_model(CUSTOM, micro_layout="cells"), data(split))
         assert (found.model.coarsening, found.model.micro_dim) == (16, number)
-        assert (found.model.micro_hidden, found.train.learning_rate, found.train.steps) == ((64, 64), 5e-3, 33_000)
+        assert (found.model.micro_hidden, found.train.learning_rate) == ((64, 64), 5e-3)
+    for nodes, steps in ((16, 33_000), (32, 17_500)):  # which cost twice as much
+        given = change_model(CUSTOM, micro_layout="cells")
+        given = dataclasses.replace(given, inference=dataclasses.replace(given.inference, num_nodes=nodes))
+        assert resolve(given, data(split)).train.steps == steps
     given = change_model(CUSTOM, micro_layout="cells", micro_dim=7, decoder_hidden=())
     found = resolve(given, data(split)).model
     assert (found.micro_dim, found.decoder_hidden, found.encoder_hidden) == (7, (), (64, 64))
