@@ -128,8 +128,8 @@ def places(smoke_run, smoke_config, tmp_path_factory):
     for name, body in {
         "show.py": "import json; from msvi.config import to_dict; "
         "entry.run(lambda: print(json.dumps(to_dict(entry.read_config()))))",
-        "interrupt.py": "def main(): raise KeyboardInterrupt\ncli.run(main)",
-        "bug.py": "def main(): return [][1]\ncli.run(main)",
+        "interrupt.py": "def main(): raise KeyboardInterrupt\nentry.run(main)",
+        "bug.py": "def main(): return [][1]\nentry.run(main)",
     }.items():
         (base / name).write_text(SCRIPT_HEAD + textwrap.dedent(body))
     return {
