@@ -363,7 +363,7 @@ def _sizes(model: ModelConfig, train: TrainConfig, ndim: int, nodes: int) -> tup
     names = [n for n in ("micro_hidden", "encoder_hidden", "decoder_hidden") if getattr(model, n) == LEFT_OPEN]
     model = dataclasses.replace(model, **dict.fromkeys(names, widths))
     rate = train.learning_rate or (_CELLS_RATE[ndim] if local else _RATE)
-    steps = train.steps or (round(_CELLS_STEPS[ndim] * min(1, _USUAL_NODES / nodes), -2) if local else _STEPS)
+    steps = train.steps or (int(round(_CELLS_STEPS[ndim] * min(1, _USUAL_NODES / nodes), -2)) if local else _STEPS)
     return model, dataclasses.replace(train, learning_rate=rate, steps=steps)
 
 

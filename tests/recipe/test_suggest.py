@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from msvi.config import Config
+from msvi.config import Config, from_dict, to_dict
 from msvi.data.config import DataConfig, Recorded
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
@@ -228,7 +228,8 @@ def test_sizes_that_are_left_open():
     for nodes, steps in ((16, 33_000), (32, 17_500)):  # which cost twice as much
         given = change_model(CUSTOM, micro_layout="cells")
         given = dataclasses.replace(given, inference=dataclasses.replace(given.inference, num_nodes=nodes))
-        assert resolve(given, data(split)).train.steps == steps
+        found = resolve(given, data(split))
+        assert found.train.steps == steps and from_dict(to_dict(found)) == found  # each field of its own type
     given = change_model(CUSTOM, micro_layout="cells", micro_dim=7, decoder_hidden=())
     found = resolve(given, data(split)).model
     assert (found.micro_dim, found.decoder_hidden, found.encoder_hidden) == (7, (), (64, 64))
