@@ -15,11 +15,14 @@ Leading axes, where there are any, are `trajectory`, `member` or `time` and are 
 Functions work on one sample; `jax.vmap` is applied by the caller.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 
 Array = jax.Array
+# An array on the device or on the host; what is made of it lies where it did.
+HostOrDevice = TypeVar("HostOrDevice", jax.Array, np.ndarray)
 Params = Any  # nested dict of arrays
 
 # How a field or a state continues beyond each end of an axis, and the name numpy's `pad` has for it.
@@ -41,3 +44,7 @@ class Gaussian(NamedTuple):
         """Elementwise log density of `x`, of the shape of `mean`."""
         precision = jax.numpy.exp(-self.log_var)
         return -0.5 * ((x - self.mean) ** 2 * precision + self.log_var + jax.numpy.log(2 * jax.numpy.pi))
+
+
+# Of `jax.vmap`, the axes of Gaussians that differ in their means alone.
+ONE_VARIANCE = Gaussian(0, None)  # pyright: ignore[reportArgumentType]  numbers of axes in place of arrays

@@ -1,16 +1,18 @@
 """Ensemble forecasts: encode the first frame, solve the SDE, decode."""
 
 from collections.abc import Callable
+from typing import cast
 
 import diffrax
 import jax
 import jax.numpy as jnp
 import lineax
 import numpy as np
+from jax.core import Tracer
 
 from msvi.model.condition import NO_CONDITIONS, Conditions
 from msvi.model.multiscale import MultiscaleModel
-from msvi.types import Array, Gaussian, Params
+from msvi.types import ONE_VARIANCE, Array, Gaussian, Params
 
 # For additive noise Euler–Maruyama has strong order 1, and ShARK 1.5 (Foster, dos Reis, Strange 2024), 2 without noise.
 _SOLVERS = {"euler": diffrax.Euler, "shark": diffrax.ShARK}
@@ -82,7 +84,7 @@ def solve_sde(
         max_steps=steps.shape[0],
         throw=False,
     )
-    return solution.ys
+    return cast(Array, solution.ys)  # None only of a solve that saves nothing
 
 
 def forecast_latents(
@@ -114,8 +116,8 @@ def forecast_latents(
     Returns:
       `(member, time, latent_dim)`.
     """
-    steps = _steps(model, t, steps_per_frame) if steps is None else steps
-    t, steps, unit = _count_frames(model, t, steps)
+    found = _steps(model, t, steps_per_frame) if steps is None else steps
+    t, steps, unit = _count_frames(model, t, found)
     encoded = model.encode(params, u0, mask0)
 
     def member(key):
@@ -133,7 +135,7 @@ def forecast_latents(
     return jax.vmap(member)(jax.random.split(key, num_members))
 
 
-def _count_frames(model: MultiscaleModel, t: Array, steps: Array) -> tuple[Array, Array, float]:
+def _count_frames(model: MultiscaleModel, t: Array, steps: Array | np.ndarray) -> tuple[Array, Array, float]:
     """Times `t` and `steps` in the usual time between frames, and that in the model's unit of time.
 
     The Brownian path hangs on the bits of the times. Rounded to 1 / 1024 of a frame they are the same in whatever unit
@@ -148,7 +150,7 @@ def _count_frames(model: MultiscaleModel, t: Array, steps: Array) -> tuple[Array
 
 
 def _steps(model: MultiscaleModel, t: Array, steps_per_frame: int) -> np.ndarray:
-    if isinstance(t, jax.core.Tracer):
+    if isinstance(t, Tracer):
         raise TypeError("`t` is traced; pass `steps`, from `solver_steps` outside of the traced function.")
     return solver_steps(np.asarray(t)[None], model.scales.spacing, steps_per_frame)[0]
 
@@ -174,7 +176,7 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
 
     def one_time(arguments):
         z, key = arguments
-        decoded = jax.vmap(inner.decode, (None, 0), Gaussian(0, None))(params, z)  # one variance for all members
+        decoded = jax.vmap(inner.decode, (None, 0), ONE_VARIANCE)(params, z)  # one variance for all members
         variance = jnp.exp(decoded.log_var)
         mean = Gaussian(decoded.mean.mean(axis=0), decoded.log_var - jnp.log(num_members)).sample(key)
         deviation = jnp.sqrt(decoded.mean.var(axis=0) + variance)
@@ -194,7 +196,7 @@ def sample_field(model: MultiscaleModel, params: Params, z: Array, key: Array) -
     Returns:
       `(member, *grid, channel)`.
     """
-    decoded = jax.vmap(model.decode, (None, 0), Gaussian(0, None))(params, z)
+    decoded = jax.vmap(model.decode, (None, 0), ONE_VARIANCE)(params, z)
     deviation = jnp.exp(0.5 * decoded.log_var)[None]
     return decoded.mean + deviation * jax.random.normal(key, decoded.mean.shape, decoded.mean.dtype)
 

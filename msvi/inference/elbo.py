@@ -19,7 +19,7 @@ import numpy as np
 from msvi.inference.posterior import Marginals, MarkovPosterior, SmoothPosterior
 from msvi.model.condition import NO_CONDITION, Condition
 from msvi.model.multiscale import MultiscaleModel
-from msvi.types import Array, Gaussian, Params
+from msvi.types import ONE_VARIANCE, Array, Gaussian, Params
 
 
 class ElboTerms(NamedTuple):
@@ -153,7 +153,7 @@ class WindowElbo:
         z = marginals.gaussian.sample(draw_key)
 
         # One variance for all frames; the mean alone is batched.
-        decode = jax.vmap(model.decode, (None, 0), Gaussian(0, None))
+        decode = jax.vmap(model.decode, (None, 0), ONE_VARIANCE)
         decoded = decode(params["model"], z[: self.num_scored])
         log_likelihood = _log_likelihood(*self._within(decoded, frames(scored))) * (num_frames / self.num_scored)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from msvi.inference.linalg import inverse
+from msvi.model.networks import apply
 from msvi.types import Array, Gaussian, Params
 
 
@@ -78,7 +79,7 @@ class SmoothPosterior:
         first, half = nodes[0], 0.5 * (nodes[-1] - nodes[0])
 
         def warp(time):
-            return Warp().apply(params["warp"], (time - first) / half - 1.0)
+            return apply(Warp(), params["warp"], (time - first) / half - 1.0)
 
         def kernel(time):
             distance = (warp(time)[:, None] - warp(nodes)[None]) * jnp.exp(-params["log_length"])
@@ -196,7 +197,8 @@ def _smooth(rate: Array, stationary: Array, steps: Array, observed: Gaussian) ->
         return (mean, var), ((mean, var), gain * var_after)
 
     _, (before, covariance) = jax.lax.scan(backward, last, (filtered, predicted, decay, added), reverse=True)
-    return _Smoothed(*jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last), covariance)
+    mean, var = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last)
+    return _Smoothed(mean, var, covariance)
 
 
 def _bridge(

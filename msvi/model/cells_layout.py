@@ -13,16 +13,18 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, linear, near, nonlinear, pool, quadratic, stencil
+from msvi.model.networks import MLP, apply, linear, near, nonlinear, pool, quadratic, stencil
 from msvi.types import Array, Params
 
 # Cells to each side that the encoder and the decoder see, and that a cell's patch of the field reaches.
@@ -153,7 +155,7 @@ class CellDrift(nn.Module):
         macro, micro = rate[..., :num_macro], rate[..., num_macro:]
         if self.conservative:
             fluxes = jnp.split(macro, len(coarse_grid), axis=-1)
-            macro = sum(flux - jnp.roll(flux, -1, axis) for axis, flux in enumerate(fluxes))
+            macro = cast(Array, sum(flux - jnp.roll(flux, -1, axis) for axis, flux in enumerate(fluxes)))
         return macro, micro
 
 
@@ -315,21 +317,21 @@ class CellsLayout:
 
     def encode(self, params: Params, zeta: Array, residual: Array) -> Array:
         """`eta` of what the mesh misses, `(*grid, channel)`, in and around each cell."""
-        return self._encoder.apply(params["encoder"], self._blocks(residual))
+        return apply(self._encoder, params["encoder"], self._blocks(residual))
 
     def decode(self, params: Params, zeta: Array, eta: Array) -> Array:
         """`g(eta)`, `(*grid, channel)`."""
-        return self._decoder.apply(params["decoder"], eta)
+        return apply(self._decoder, params["decoder"], eta)
 
     def drift(
-        self, params: Params, t: Array, zeta: Array, eta: Array, everywhere: Array | None, local: Array | None
+        self, params: Params, t: ArrayLike, zeta: Array, eta: Array, everywhere: Array | None, local: Array | None
     ) -> tuple[Array, Array]:
         """Rates of `zeta` and `eta`, the same law in every cell."""
-        return self._drift.apply(params["drift"], zeta, eta, self._beside(params, t, everywhere, local))
+        return apply(self._drift, params["drift"], zeta, eta, self._beside(params, t, everywhere, local))
 
     def dispersion(self, params: Params, everywhere: Array | None, local: Array | None) -> Array:
         """What parameters and forcing add to `log Q`, `(latent_dim,)`."""
-        return self._dispersion.apply(params["dispersion"], self._spread(everywhere, local)).ravel()
+        return apply(self._dispersion, params["dispersion"], self._spread(everywhere, local)).ravel()
 
     @property
     def _of_cell(self) -> int:
@@ -353,7 +355,7 @@ class CellsLayout:
         parts = [jnp.broadcast_to(part, (*self.filter.coarse_grid, part.size)) for part in parts]
         return jnp.concatenate([*parts, *([] if local is None else [local])], axis=-1)
 
-    def _beside(self, params: Params, t: Array, everywhere: Array | None, local: Array | None) -> Array:
+    def _beside(self, params: Params, t: ArrayLike, everywhere: Array | None, local: Array | None) -> Array:
         """What a cell is told beside the state, `(*coarse_grid, number)`: what acts on it, place, edges, clock."""
         if self.config.micro_clock:
             clock = jnp.array([jnp.sin(t), jnp.cos(t)])

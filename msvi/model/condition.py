@@ -1,7 +1,7 @@
 """What acts on a system from outside: the parameters of its equation, and its forcing."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax.numpy as jnp
 
@@ -29,11 +29,11 @@ class Conditions(NamedTuple):
         """The condition at time `t`: a line joins the values of the forcing, which stays constant beyond them."""
         if self.forcing is None:
             return Condition(self.mu)
-        last = len(self.forcing_t) - 1
-        after = jnp.clip(jnp.searchsorted(self.forcing_t, t, side="right"), 0, last)
+        times = cast(Array, self.forcing_t)  # which come with the forcing
+        after = jnp.clip(jnp.searchsorted(times, t, side="right"), 0, len(times) - 1)
         before = jnp.maximum(after - 1, 0)
-        length = jnp.where(after > before, self.forcing_t[after] - self.forcing_t[before], 1)
-        part = jnp.clip((t - self.forcing_t[before]) / length, 0, 1)
+        length = jnp.where(after > before, times[after] - times[before], 1)
+        part = jnp.clip((t - times[before]) / length, 0, 1)
         return Condition(self.mu, (1 - part) * self.forcing[before] + part * self.forcing[after])
 
 
@@ -65,13 +65,14 @@ class ConditionScale:
     def features(self, condition: Condition) -> tuple[Array | None, Array | None]:
         """The standardised condition: what is the same everywhere, `(number,)`, and `(*coarse_grid, force)`."""
         parts, local = [], None
+        mu, forcing = cast(tuple[Array, Array], condition)  # as far as there are such
         if self.mu_mean:
-            parts.append((condition.mu - jnp.array(self.mu_mean)) / jnp.array(self.mu_std))
+            parts.append((mu - jnp.array(self.mu_mean)) / jnp.array(self.mu_std))
         if self.forcing_mean:
             # Of one axis and many alike; JAX does not broadcast ranks in silence.
-            shape = (1,) * (condition.forcing.ndim - 1) + (-1,)
+            shape = (1,) * (forcing.ndim - 1) + (-1,)
             mean, std = (jnp.array(v).reshape(shape) for v in (self.forcing_mean, self.forcing_std))
-            forcing = (condition.forcing - mean) / std
+            forcing = (forcing - mean) / std
             if self.local:
                 local = forcing
             else:

@@ -7,6 +7,8 @@ Places are phases: `2 pi` is the length of an axis. On a periodic axis the origi
 its middle, which is where the frame then shows what lies at the phase.
 """
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,14 +43,14 @@ def centroid(zeta: Array, boundary: tuple[str, ...]) -> Array:
 
 def _change(zeta: Array, boundary: tuple[str, ...]) -> Array:
     """Squared differences along all axes, summed over the channels, `(*grid)`."""
-    return sum(jnp.sum(_slope(zeta, axis, kind) ** 2, axis=-1) for axis, kind in enumerate(boundary))
+    return cast(Array, sum(jnp.sum(_slope(zeta, axis, kind) ** 2, axis=-1) for axis, kind in enumerate(boundary)))
 
 
 def _slope(zeta: Array, axis: int, kind: str) -> Array:
     """Central differences along an axis, one-sided at edges, of the shape of `zeta`."""
     if kind == "periodic":
         return (jnp.roll(zeta, -1, axis) - jnp.roll(zeta, 1, axis)) / 2
-    return jnp.gradient(zeta, axis=axis) if zeta.shape[axis] > 1 else jnp.zeros_like(zeta)
+    return cast(Array, jnp.gradient(zeta, axis=axis)) if zeta.shape[axis] > 1 else jnp.zeros_like(zeta)
 
 
 def centre(zeta: Array, phase: Array, boundary: tuple[str, ...]) -> Array:

@@ -43,4 +43,6 @@ def _nearest(u: Array, mask: Array, axis: int, periodic: bool, reverse: bool) ->
     value = jnp.take_along_axis(u, jnp.clip(nearest, 0, u.shape[axis] - 1), axis)
     distance = jnp.where(nearest == none, jnp.inf, jnp.abs(number - nearest))
     own = slice(0, n) if reverse else slice(u.shape[axis] - n, None)
-    return tuple(jax.lax.slice_in_dim(a, *own.indices(a.shape[axis])[:2], axis=axis) for a in (value, distance))
+    first, last, _ = own.indices(u.shape[axis])
+    value, distance = (jax.lax.slice_in_dim(a, first, last, axis=axis) for a in (value, distance))
+    return value, distance

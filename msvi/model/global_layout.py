@@ -11,12 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from msvi.model import frame, modes
 from msvi.model.condition import join
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, far, linear, near, nonlinear, pool, stencil
+from msvi.model.networks import MLP, apply, far, linear, near, nonlinear, pool, stencil
 from msvi.types import Array, Params
 
 
@@ -216,29 +217,29 @@ class GlobalLayout:
         residual = pool(residual, self.config.encoder_pooling)
         if self._moves:
             residual = frame.shift(residual, -self._place(params, zeta), self._boundary)
-        return self._encoder.apply(params["encoder"], residual)
+        return apply(self._encoder, params["encoder"], residual)
 
     def decode(self, params: Params, zeta: Array, eta: Array) -> Array:
         """`g(eta)`, `(*grid, channel)`, in a moving frame shifted to where `zeta` places it."""
-        micro = self._decoder.apply(params["decoder"], eta)
+        micro = apply(self._decoder, params["decoder"], eta)
         return frame.shift(micro, self._place(params, zeta), self._boundary) if self._moves else micro
 
     def drift(
-        self, params: Params, t: Array, zeta: Array, eta: Array, everywhere: Array | None, local: Array | None
+        self, params: Params, t: ArrayLike, zeta: Array, eta: Array, everywhere: Array | None, local: Array | None
     ) -> tuple[Array, Array]:
         """Rates of `zeta`, the same law in every cell, and of `eta`, from all of the state."""
         position = self._cell_features(params, zeta, eta, local)
-        macro, micro = self._macro_drift.apply(params["macro_drift"], zeta, eta, position, everywhere), eta
+        macro, micro = apply(self._macro_drift, params["macro_drift"], zeta, eta, position, everywhere), eta
         if self.config.micro_dim:
             seen = zeta
             if self._moves:
                 seen = frame.centre(zeta, frame.centroid(zeta, self._boundary), self._boundary)
-            micro = self._micro_drift.apply(params["micro_drift"], t, seen, eta, join(everywhere, local))
+            micro = apply(self._micro_drift, params["micro_drift"], t, seen, eta, join(everywhere, local))
         return macro, micro
 
     def dispersion(self, params: Params, everywhere: Array | None, local: Array | None) -> Array:
         """What parameters and forcing add to `log Q`, `(latent_dim,)`."""
-        return self._dispersion.apply(params["dispersion"], join(everywhere, local))
+        return apply(self._dispersion, params["dispersion"], join(everywhere, local))
 
     @property
     def _boundary(self) -> tuple[str, ...]:
@@ -252,7 +253,7 @@ class GlobalLayout:
         """Phase by which the micro expert is shifted, `(ndim,)`: the centroid and what the network adds."""
         phase = frame.centroid(zeta, self._boundary)
         seen = frame.centre(zeta, phase, self._boundary)
-        return phase + self._displacement.apply(params["displacement"], seen)
+        return phase + apply(self._displacement, params["displacement"], seen)
 
     def _cell_features(self, params: Params, zeta: Array, eta: Array, local: Array | None) -> Array | None:
         """What sets cells apart, `(*coarse_grid, feature)`: local forcing, place on mesh and in the moving frame."""
@@ -267,7 +268,7 @@ class GlobalLayout:
 
     def _seen_by_cells(self, params: Params, eta: Array) -> Array:
         """A one, and what the network that all cells share makes of `eta`."""
-        seen = self._cell_input.apply(params["cell_input"], eta) if self.config.micro_dim else eta
+        seen = apply(self._cell_input, params["cell_input"], eta) if self.config.micro_dim else eta
         return jnp.concatenate([jnp.ones(1), seen])
 
     @property

@@ -8,6 +8,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from msvi.errors import InputError
 from msvi.model.cells_layout import CellsLayout
@@ -196,7 +197,7 @@ class MultiscaleModel:
         micro = self.layout.decode(params, zeta, eta)
         return macro, self.scales.widths(micro * self._at_points(trust))
 
-    def drift(self, params: Params, t: Array, z: Array, condition: Condition = NO_CONDITION) -> Array:
+    def drift(self, params: Params, t: ArrayLike, z: Array, condition: Condition = NO_CONDITION) -> Array:
         """`f(z, t; c)`, `(latent_dim,)`, per unit of time."""
         rates = self.layout.drift(params, t, *self.split(z), *self._features(condition))
         return self.join(*rates) * self.config.drift_scale

@@ -1,13 +1,15 @@
 """Building blocks of both layouts: networks and stencils that know nothing of scales."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from msvi.types import BOUNDARIES, Array
+from msvi.types import BOUNDARIES, Array, HostOrDevice, Params
 
 
 class MLP(nn.Module):
@@ -35,6 +37,11 @@ class MLP(nn.Module):
         return last(kernel_init=init, name=f"Dense_{len(self.hidden)}")(x)
 
 
+def apply(network: nn.Module, params: Params, *inputs: ArrayLike | None) -> Any:
+    """What a network makes of its inputs; flax's own annotation allows for a state beside it, which none has here."""
+    return network.apply(params, *inputs)
+
+
 def nonlinear(hidden: Sequence[int], out: int, x: Array) -> Array:
     """A rate near zero at first; for the calls of modules, which then hold it."""
     return MLP(hidden, out, out_scale=0.1)(x)
@@ -52,11 +59,12 @@ def quadratic(rank: int, out: int, x: Array, y: Array) -> Array:
     return linear(out, product)
 
 
-def pool(field: Array, size: int) -> Array:
+def pool(field: HostOrDevice, size: int) -> HostOrDevice:
     """Mean over blocks of `size` points per axis, `(*grid, channel)` to `(*grid / size, channel)`."""
     for axis in range(field.ndim - 1):
         *before, n = field.shape[: axis + 1]
-        field = field.reshape(*before, n // size, size, *field.shape[axis + 1 :]).mean(axis + 1)
+        blocks = field.reshape(*before, n // size, size, *field.shape[axis + 1 :])
+        field = blocks.mean(axis + 1)  # pyright: ignore[reportAssignmentType]  NumPy's means may be numbers
     return field
 
 
@@ -77,7 +85,7 @@ def stencil(
     return [field[tuple(slice(o, o + n) for o, n in zip(offset, grid, strict=True))] for offset in offsets]
 
 
-def near(radius: int, grid: Sequence[int]) -> list[tuple[int, int]]:
+def near(radius: int, grid: Sized) -> list[tuple[int, int]]:
     """`radius` cells to each side along every axis."""
     return [(radius, radius)] * len(grid)
 

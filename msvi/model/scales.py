@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from msvi.errors import InputError
-from msvi.types import Array
+from msvi.types import Array, HostOrDevice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Scales:
         ones = (1.0,) * len(self.field_std)
         return Scales((0.0,) * len(ones), ones, 1.0, self.spacing / self.time_unit)
 
-    def standardise(self, u: Array) -> Array:
+    def standardise(self, u: HostOrDevice) -> HostOrDevice:
         """Fields `(..., channel)` in the units of the data to those of the model."""
         rest, std = self._constants(u)
         return (u - rest) / std
@@ -61,18 +61,19 @@ class Scales:
                 to[...] = self.standardise(np.asarray(one, np.float64))
         return found
 
-    def restore(self, u: Array) -> Array:
+    def restore(self, u: HostOrDevice) -> HostOrDevice:
         """Fields `(..., channel)` in the units of the model to those of the data."""
         rest, std = self._constants(u)
         return u * std + rest
 
-    def widths(self, deviation: Array) -> Array:
+    def widths(self, deviation: HostOrDevice) -> HostOrDevice:
         """Deviations `(..., channel)` in the units of the model to those of the data."""
         return deviation * self._constants(deviation)[1]
 
-    def _constants(self, u: Array) -> tuple[np.ndarray, np.ndarray]:
+    def _constants(self, u: Array | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the type and the number of axes of `u`: JAX does not broadcast ranks in silence."""
         shape = (1,) * (u.ndim - 1) + (-1,)
-        return tuple(
+        rest, std = (
             np.asarray(v, u.dtype).reshape(shape) for v in (self.field_rest or self.field_mean, self.field_std)
         )
+        return rest, std

@@ -19,7 +19,7 @@ _POINTS_AT_ONCE = 4096
 
 
 def relative_errors(
-    estimate: Array, reference: Array, mask: Array | None = None, origin: ArrayLike | None = None
+    estimate: Array, reference: Array, mask: ArrayLike | None = None, origin: ArrayLike | None = None
 ) -> Array:
     """`||estimate(t) - reference(t)|| / ||reference(t)||` at each time, norms over grid and channels.
 

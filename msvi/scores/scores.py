@@ -1,5 +1,6 @@
 """From an ensemble forecast and what came to pass to the numbers of a result file."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -77,7 +78,8 @@ def common_unit(scales: Scales) -> CommonUnit:
     mean, std = (np.array(values, np.float64) for values in (scales.field_mean, scales.field_std))
     size = float(np.max(np.abs(mean) + std))
     origin = scales.restore(np.zeros(len(std)))
-    return CommonUnit(*(v.astype(np.float32) for v in (std / size, origin / size)), size, scales.standardise(mean))
+    width, origin = (v.astype(np.float32) for v in (std / size, origin / size))
+    return CommonUnit(width, origin, size, scales.standardise(mean))
 
 
 def score_frame(
@@ -108,14 +110,15 @@ def score_frame(
         return found[0]
 
     average, crps = scaled.mean(axis=0), metrics.fair_crps_at_points(members, u)
-    spread, skill = jnp.nan, jnp.mean((average - observation) ** 2, where=mask)
+    nan = jnp.asarray(jnp.nan)
+    spread, skill = nan, jnp.mean((average - observation) ** 2, where=mask)
     spread_channels, reliability = jnp.full(num_channels, jnp.nan), jnp.full(len(PROBABILITIES), jnp.nan)
     if len(members) > 1:
         spread, skill = metrics.spread_and_skill(scaled, observation, mask)
         spread_channels = of_channels(jnp.var(members, axis=0, ddof=1)) * (len(members) + 1) / len(members)
         position = metrics.quantile_position(members, u)
         reliability = jnp.stack([jnp.mean(position < p, where=mask) for p in PROBABILITIES])
-    clean = (jnp.nan, jnp.nan) if truth is None else (relative(truth), jnp.mean((average - truth) ** 2))
+    clean = (nan, nan) if truth is None else (relative(truth), jnp.mean((average - truth) ** 2))
     scores = FrameScores(
         rel_l2=relative(observation, mask),
         rel_l2_clean=clean[0],
@@ -217,7 +220,7 @@ def channel_scores(frames: FrameScores, scored: np.ndarray | bool = True) -> dic
 
 def diverged(frames: FrameScores, scored: np.ndarray | bool = True) -> np.ndarray:
     """Which forecasts left the range of numbers, `(trajectory,)`."""
-    return (np.isinf(frames.crps) & scored).any(axis=1)
+    return np.any(np.isinf(frames.crps) & scored, axis=1)
 
 
 def lead_time_scores(frames: FrameScores, lead: np.ndarray) -> dict[str, Any]:
@@ -227,7 +230,7 @@ def lead_time_scores(frames: FrameScores, lead: np.ndarray) -> dict[str, Any]:
       frames: `(trajectory, time)` each.
       lead: time since the frame that the forecast starts from, `(time,)`.
     """
-    curves = {"t": plain(lead)}
+    curves: dict[str, Any] = {"t": plain(lead)}
     for name in ("rel_l2", "vrmse", "crps", "energy_score"):
         curves[name] = quantiles(getattr(frames, name))
     if _has_spread(frames):
@@ -330,18 +333,21 @@ def _has_spread(frames: FrameScores) -> bool:
 
 
 def _ratio(
-    spread: np.ndarray, skill: np.ndarray, axis: int | tuple[int, ...], scored: np.ndarray | bool = True
+    spread: Array | np.ndarray,
+    skill: Array | np.ndarray,
+    axis: int | tuple[int, ...],
+    scored: np.ndarray | bool = True,
 ) -> np.ndarray:
     """Spread–skill ratio: variances are averaged before the root is taken."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.sqrt(np.mean(spread, axis, where=scored) / np.mean(skill, axis, where=scored))
 
 
-def _without_noise(spread: np.ndarray, noise_std: float) -> np.ndarray:
+def _without_noise(spread: Array | np.ndarray, noise_std: float) -> np.ndarray:
     return np.maximum(spread - noise_std**2, 0)
 
 
-def _coverage(reliability: np.ndarray) -> np.ndarray:
+def _coverage(reliability: Array | np.ndarray) -> np.ndarray:
     """Coverage at `LEVELS`, `(..., level)`, from the shares below the quantiles of `PROBABILITIES`."""
     above, below = reliability[..., 20:], reliability[..., 18::-1]
     with np.errstate(invalid="ignore"):
@@ -352,11 +358,11 @@ def _index(level: float) -> int:
     return int(np.argmin(np.abs(LEVELS - level)))
 
 
-def plain(values: np.ndarray) -> list[float | None]:
+def plain(values: Iterable[float] | np.ndarray) -> list[float | None]:
     """Numbers for a result file, null where they are not finite."""
     return [_number(value) for value in values]
 
 
-def _number(value: float) -> float | None:
+def _number(value: float | np.ndarray) -> float | None:
     """Six digits are more than any of these numbers means; null where it is not finite."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
