@@ -32,7 +32,7 @@ def load_dataset(case: str, config: DataConfig) -> Dataset:
         if not config.path:
             raise InputError("`data.path` is empty; give the data file, --config.data.path=FILE.")
         sizes = (getattr(config, size) for size in _SIZES)
-        return load_recorded(config.path, config.boundary, *sizes, config.seed)
+        return load_recorded(config.path, config.boundary, *sizes, seed=config.seed)
     if isinstance(equation, Cylinder2D):
         return load_flow(equation, config.path, config.cache_dir, config.num_test)
     parameters = {"equation": dataclasses.asdict(equation)}
@@ -48,7 +48,9 @@ def load_dataset(case: str, config: DataConfig) -> Dataset:
 def _shapes(config: DataConfig) -> dict[str, tuple[int, ...]]:
     """Arrays to be stored. Only the test split is compared with the truth, so only its truth is kept."""
     one = (config.equation.num_frames, *config.equation.grid, 1)
-    shapes = {f"{name}_u": (getattr(config, size), *one) for name, size in zip(SPLITS, _SIZES, strict=True)}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{name}_u": (getattr(config, size), *one) for name, size in zip(SPLITS, _SIZES, strict=True)
+    }
     return shapes | {"test_u_true": shapes["test_u"]}
 
 

@@ -64,12 +64,16 @@ def read_splits(layout: Layout, pieces: Pieces) -> Reading:
     else:  # whole frames, which the pieces leave out
         mask = nothing
     seen = [m for m in mask.values() if layout.mask is None and m is not None]
-    num_missing = sum(m.size - np.count_nonzero(m) for m in seen)
+    num_missing = sum(m.size - int(np.count_nonzero(m)) for m in seen)
     finished = {name: _finish(layout, pieces[name], u[name], mask[name], u_true[name]) for name in pieces}
     problems = [problem for _, found in finished.values() for problem in found]
     forcing, found = _read_forcing(layout, pieces)
     problems += found
-    splits = {} if problems else {name: split._replace(**forcing[name]) for name, (split, _) in finished.items()}
+    splits = {
+        name: split._replace(**forcing[name])
+        for name, (split, _) in finished.items()
+        if split is not None and not problems
+    }
     return Reading(splits, num_missing / sum(fields.size for fields in u.values()), num_missing, problems)
 
 
@@ -135,10 +139,10 @@ def _finish(
     longest, origin = int(lengths.max()), layout.origin[rows]
     if mask is not None and np.count_nonzero(mask) == lengths.sum() * np.prod(u.shape[2:]):
         mask = None
-    u, u_true, mask = (None if array is None else array[:, :longest] for array in (u, u_true, mask))
+    u_true, mask = (None if array is None else array[:, :longest] for array in (u_true, mask))
     return Split(
         t=np.stack([_continue(times[row, frames], longest) for row, frames in kept]),
-        u=u,
+        u=u[:, :longest],
         u_true=u_true,
         mask=mask,
         num_frames=None if (lengths == longest).all() else lengths,

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from xarray.coding.times import encode_cf_datetime
 
 from msvi.data.labels import Labels
 from msvi.data.times import elapsed
@@ -43,12 +44,12 @@ class Naming(NamedTuple):
         """
         if isinstance(u0, xr.Dataset):
             if set(self.channels) - set(u0.variables):
-                raise InputError(f"`u0` must hold {', '.join(self.channels)}, got {', '.join(u0.data_vars)}.")
+                raise InputError(f"`u0` must hold {', '.join(self.channels)}, got {', '.join(map(str, u0.data_vars))}.")
             found = [u0[name] for name in self.channels]
             u0 = found[0] if len(found) == 1 else xr.concat(found, "channel", coords="minimal", compat="override")
         if isinstance(u0, xr.DataArray):
             if set(self.axes) - set(u0.dims):
-                raise InputError(f"`u0` must have the axes {', '.join(self.axes)}, got {', '.join(u0.dims)}.")
+                raise InputError(f"`u0` must have the axes {', '.join(self.axes)}, got {', '.join(map(str, u0.dims))}.")
             last = [axis for axis in u0.dims if axis == "channel"]
             u0 = u0.transpose(..., *self.axes, *last).values
         u0 = self._with_channel(u0)
@@ -86,7 +87,7 @@ class Naming(NamedTuple):
         units = self.attributes("time").get("units", "")
         if t.dtype.kind == "M" and " since " in units:  # decoded again by whoever opens the file
             calendar = self.attributes("time").get("calendar", "standard")
-            t = xr.coding.times.encode_cf_datetime(t, units, calendar, dtype=np.dtype("float64"))[0]
+            t = encode_cf_datetime(t, units, calendar, dtype=np.dtype("float64"))[0]
         since = elapsed(t, t[:1])
         if not (np.isfinite(since).all() and (np.diff(since) > 0).all()):
             raise InputError("`t` must increase strictly, and be finite.")

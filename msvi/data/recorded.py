@@ -3,7 +3,7 @@
 import contextlib
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import h5py
 import numpy as np
@@ -132,11 +132,15 @@ def find_setting_problems(found: Recording, coarsening: int = 0, pooling: int = 
 
 def assemble(layout: Layout, found: Reading) -> Dataset:
     """The data set of what was read without problems."""
-    splits = [found.splits[name] for name in SPLITS]
-    coarsening = None if layout.coarsening is None else int(layout.coarsening)
-    digest = _digest(splits[0])
     return Dataset(
-        coordinates(layout), layout.boundary, *splits, coarsening=coarsening, digest=digest, labels=layout.labels
+        coordinates(layout),
+        _boundary(layout),
+        train=found.splits["train"],
+        val=found.splits["val"],
+        test=found.splits["test"],
+        coarsening=None if layout.coarsening is None else int(layout.coarsening),
+        digest=_digest(found.splits["train"]),
+        labels=layout.labels,
     )
 
 
@@ -192,18 +196,23 @@ def plan(
     about = {name for name, _ in problems}
     if about & {"mask", "split"} or ("t" in about and layout.t is not None):
         return layout, {}, problems
-    asked = dict(zip(SPLITS, numbers, strict=True))
+    asked: dict[str, int] = dict(zip(SPLITS, numbers, strict=True))
     pieces, found = divide(observed_frames(layout), layout.split_names, asked, seed)
     return layout, pieces, problems + [("split", text) for text in found]
 
 
 def coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
     """Points of each axis, on the unit interval where the file has none."""
-    known = zip(layout.coordinates, layout.grid, layout.boundary, strict=True)
+    known = zip(layout.coordinates, layout.grid, _boundary(layout), strict=True)
     return tuple(
         np.arange(n) / (n if kind == "periodic" else n - 1) if points is None else points.astype(np.float64)
         for points, n, kind in known
     )
+
+
+def _boundary(layout: Layout) -> tuple[str, ...]:
+    """Of a layout in which no problem with it was found."""
+    return cast(tuple[str, ...], layout.boundary)
 
 
 def _digest(split: Split) -> str:
@@ -211,7 +220,8 @@ def _digest(split: Split) -> str:
     checksum = 0
     for array in split:
         for one in () if array is None else array:
-            checksum = zlib.crc32(np.ascontiguousarray(one), checksum)
+            # NumPy annotates its arrays as buffers from Python 3.12 on.
+            checksum = zlib.crc32(np.ascontiguousarray(one), checksum)  # pyright: ignore[reportArgumentType]
     return f"{checksum:08x}"
 
 

@@ -70,24 +70,18 @@ def cut_windows(split: Split, length: int, every: int) -> Split:
     length = min(length, split.t.shape[1])
     starts = [(i, s) for i, n in enumerate(split.lengths) for s in range(0, max(n - length, 0) + 1, every)]
 
-    def cut(array):
-        return None if array is None else np.stack([array[i, s : s + length] for i, s in starts])
+    def cut(array: np.ndarray) -> np.ndarray:
+        return np.stack([array[i, s : s + length] for i, s in starts])
 
-    def of_each(array):
-        return None if array is None else np.stack([array[i] for i, _ in starts])
-
+    frames = {name: cut(array) for name in ("u_true", "mask") if (array := getattr(split, name)) is not None}
+    others = {
+        name: np.stack([array[i] for i, _ in starts])
+        for name in ("mu", "forcing", "forcing_t", "origin")
+        if (array := getattr(split, name)) is not None
+    }
     lengths = np.array([min(length, split.lengths[i] - s) for i, s in starts])
-    return Split(
-        t=cut(split.t),
-        u=cut(split.u),
-        u_true=cut(split.u_true),
-        mask=cut(split.mask),
-        num_frames=None if (lengths == length).all() else lengths,
-        mu=of_each(split.mu),
-        forcing=of_each(split.forcing),
-        forcing_t=of_each(split.forcing_t),
-        origin=of_each(split.origin),
-    )
+    num_frames = None if (lengths == length).all() else lengths
+    return Split(cut(split.t), cut(split.u), num_frames=num_frames, **frames, **others)
 
 
 class Dataset(NamedTuple):

@@ -54,7 +54,7 @@ def _read(path: str, expected: str, shapes: dict[str, tuple[int, ...]]) -> dict[
             found = file.read()
         with open(os.path.join(path, "checksums.json"), encoding="utf-8") as file:
             checksums = json.load(file)
-        arrays = {name: np.lib.format.open_memmap(_file(path, name), "r") for name in shapes}
+        arrays: dict[str, np.ndarray] = {name: np.lib.format.open_memmap(_file(path, name), "r") for name in shapes}
         checksums = dict(checksums)
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"The cached data set {path} cannot be read ({error}); {mend}") from None

@@ -85,7 +85,7 @@ def _repeats(dataset: Dataset, axis: int) -> bool:
     ends, seen = zip(*_ends(dataset.train, axis), strict=True)
     first, second, before, last = np.concatenate(ends, axis=1)
     # One row for each point of the other axes in each frame.
-    where = np.concatenate(seen, axis=1).all(axis=0)
+    where = np.all(np.concatenate(seen, axis=1), axis=0)
     repeated = False
     for channel in range(first.shape[-1]):
         a, b, c, d = (end[where[:, channel], channel] for end in (first, second, before, last))
@@ -108,10 +108,11 @@ def _ends(train: Split, axis: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         frames = spread(int(train.lengths[i]), _FRAMES)
         u, observed = train.u[i, frames], train.observed(i)
         seen = np.ones(u.shape, bool) if observed is None else observed[frames]
-        yield tuple(
+        ends, at_ends = (
             np.moveaxis(np.take(values, (0, 1, -2, -1), axis=1 + axis), 1 + axis, 0).reshape(4, -1, u.shape[-1])
             for values in (u.astype(np.float64), seen)
         )
+        yield ends, at_ends
 
 
 def _rms(a: np.ndarray, b: np.ndarray, size: float) -> float:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import diffrax
 import jax
@@ -32,6 +32,15 @@ class Equation:
     def __post_init__(self):
         require_at_least(self, "data.equation", num_frames=2)
         require_positive(self, "data.equation", "t1", "max_dt")
+
+    @property
+    def coordinates(self) -> tuple[np.ndarray, ...]:
+        """Grid points of each axis."""
+        raise NotImplementedError
+
+    def solve(self, u0: np.ndarray) -> Any:
+        """The field at the frame times, `(num_frames, *grid, channel)`, and what else a solver finds, from `u0`."""
+        raise NotImplementedError
 
     @property
     def t(self) -> np.ndarray:
@@ -82,7 +91,7 @@ class RandomPulse:
     width_std: float
 
     def __post_init__(self):
-        super().__post_init__()
+        super().__post_init__()  # pyright: ignore[reportAttributeAccessIssue]  the `Equation`'s
         require_at_least(self, "data.equation", amplitude_std=0, width_std=0)
         require_positive(self, "data.equation", "width_mean")
 
@@ -99,7 +108,7 @@ class RandomPulse:
 def _solve(
     rate: Callable, solver: Any, observe: Callable | None, y0: Array, steps: Array, steps_per_frame: int, args: Any
 ) -> Array:
-    return diffrax.diffeqsolve(
+    solution = diffrax.diffeqsolve(
         diffrax.ODETerm(rate),
         solver,
         t0=steps[0],
@@ -111,4 +120,5 @@ def _solve(
         saveat=diffrax.SaveAt(ts=steps[::steps_per_frame], fn=observe or (lambda t, y, args: y)),
         adjoint=diffrax.ForwardMode(),
         max_steps=steps.shape[0],
-    ).ys
+    )
+    return cast(Array, solution.ys)  # None only of a solve that saves nothing

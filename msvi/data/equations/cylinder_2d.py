@@ -252,8 +252,8 @@ def _build_system(cells: tuple[int, int], cell: float, dt: float, viscosity: flo
     return _System(cell, dt, viscosity, jnp.asarray(cosines), jnp.asarray(pivots), bodies)
 
 
-def _immerse(x: np.ndarray, y: np.ndarray, cell: float, radius: float) -> _Body:
-    """Action of the body on a component that lives at the points `(x, y)`.
+def _immerse(x: np.ndarray, y: np.ndarray, cell: float, radius: float) -> tuple[np.ndarray, ...]:
+    """Action of the body on a component that lives at the points `(x, y)`: the arrays of a `_Body`.
 
     The field without the body, `f`, and the rest inside it are smoothed with a kernel of half-width one cell. Expanded
     about the surface that gives `m0 f + m1 df/dn` at the distance `d` from it, where `m0` and `m1` are the moments of
@@ -277,7 +277,7 @@ def _immerse(x: np.ndarray, y: np.ndarray, cell: float, radius: float) -> _Body:
                 points.append((lower[0] + right) * d.shape[1] + lower[1] + up)
                 share = (part[0] if right else 1 - part[0]) * (part[1] if up else 1 - part[1])
                 weights.append(np.sign(shift) * share * m1)
-    return _Body(np.array([window[0][0], window[1][0]]), m0, np.stack(weights), np.stack(points))
+    return np.array([window[0][0], window[1][0]]), m0, np.stack(weights), np.stack(points)
 
 
 def _initial_state(system: _System, disturbance: float) -> _State:

@@ -8,6 +8,9 @@ import numpy as np
 
 from msvi.errors import InputError
 
+# A file or a group of h5py, which has no annotations: what is inferred of its code allows for groups where arrays are.
+Hdf5 = Any
+
 # Bytes that are read at once, if what is stored together is no more.
 _BLOCK = 16 * 2**20
 

@@ -160,7 +160,7 @@ class _NetCDF:
         ]
 
     @staticmethod
-    def _coordinate(variables: Any, dimension: str, size: int, names: tuple, extent: tuple) -> np.ndarray:
+    def _coordinate(variables: Any, dimension: str, size: int, names: tuple, extent: tuple[float, float]) -> np.ndarray:
         """From the first 1-D variable of numbers along the dimension with one of its names, or the known extent."""
         for name in (dimension, *names):
             if name in variables and variables[name].dimensions == (dimension,):
@@ -236,13 +236,14 @@ class _ImageData:
 
     def _open(self) -> tuple[Any, Any, tuple[int, ...]]:
         """A reader that has read the head of the file, what stands in it, and first and last index of x, y and t."""
+        from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
         from vtkmodules.vtkIOXML import vtkXMLImageDataReader
 
         reader = vtkXMLImageDataReader()
         reader.SetFileName(self._path)
         reader.UpdateInformation()
         information = reader.GetOutputInformation(0)
-        extent = information.Get(reader.GetExecutive().WHOLE_EXTENT())
+        extent = information.Get(vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT())
         if extent is None:
             raise OSError("its head is not that of VTK image data")
         return reader, information, extent

@@ -12,7 +12,7 @@ import pathlib
 import warnings
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import xarray as xr
@@ -189,9 +189,9 @@ def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
     for key in ("compressor", "filters", "codecs", "index_codecs"):
         entries = metadata.get(key) or ()
         for entry in [entries] if isinstance(entries, dict) else entries:
-            entry = {"name": entry} if isinstance(entry, str) else entry
-            yield str(entry.get("id", entry.get("name"))).removeprefix("numcodecs.")
-            yield from _codecs(entry.get("configuration", {}))
+            codec: dict[str, Any] = {"name": entry} if isinstance(entry, str) else entry
+            yield str(codec.get("id", codec.get("name"))).removeprefix("numcodecs.")
+            yield from _codecs(codec.get("configuration", {}))
 
 
 def _open_archive(path: str, stack: contextlib.ExitStack) -> dict[str, "_Member"]:
@@ -218,7 +218,7 @@ class _Member:
       chunks: all of an array in the order of columns, which is passed through whatever is asked for; else None.
     """
 
-    def __init__(self, file: zipfile.ZipExtFile):
+    def __init__(self, file: IO[bytes]):
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         self.shape, columns_first, self.dtype = header(file)
@@ -241,7 +241,7 @@ class _Member:
             return block[None] if rows.ndim else block
         else:
             block = self._read(start + first * size, (last - first) * size).reshape(last - first, *shape[1:])
-        return block[(slice(None, None, key[0].step) if rows.ndim else 0, *key[1:])]
+        return block[(slice(None, None, key[0].step) if isinstance(key[0], slice) else 0, *key[1:])]
 
     def _columns(self, first: int, last: int) -> np.ndarray:
         """Part of the first axis of an array in the order of columns, in one pass with little else in memory."""

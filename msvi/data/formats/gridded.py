@@ -12,7 +12,7 @@ Points of the axes and times are the variables that have their names. What else 
 as `boundary` and `split`, may stand beside them.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -59,7 +59,7 @@ def read_fields(dataset: xr.Dataset, names: tuple[str, ...], path: str) -> dict[
     Raises:
       InputError: more than three axes of space, or fields in another order of them.
     """
-    time = find_time(dataset)
+    time = cast(str, find_time(dataset))  # else there would be no fields
     first = dataset.variables[names[0]]
     trajectory = next((axis for axis in first.dims if axis in _TRAJECTORY), None)
     axes = tuple(str(axis) for axis in first.dims if axis not in (time, trajectory, *_CHANNEL))

@@ -29,7 +29,7 @@ refused. A frame of which nothing was observed is left out. Trajectories may dif
 frame of a shorter one, or nothing is observed there.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import xarray as xr
@@ -80,7 +80,8 @@ class Layout(NamedTuple):
     @property
     def times(self) -> np.ndarray:
         """Times of each trajectory's frames since its first one, `(trajectory, time)`, NaN where there is none."""
-        return np.broadcast_to(elapsed(self.t, self.t[..., :1]), self.u.shape[:2])
+        t = cast(np.ndarray, self.t)
+        return np.broadcast_to(elapsed(t, t[..., :1]), self.u.shape[:2])
 
     @property
     def forcing_times(self) -> np.ndarray:
@@ -94,7 +95,7 @@ class Layout(NamedTuple):
 
     @property
     def _first(self) -> np.ndarray:
-        return np.broadcast_to(self.t, self.u.shape[:2])[:, :1]
+        return np.broadcast_to(cast(np.ndarray, self.t), self.u.shape[:2])[:, :1]
 
     @property
     def split_names(self) -> list[str] | None:

@@ -17,7 +17,7 @@ its boundary. The force of the incompressible flow does not change in time. Darc
 import h5py
 import numpy as np
 
-from msvi.data.formats.arrays import StoredArray, join_channels, join_times, join_trajectories, mapped, stored
+from msvi.data.formats.arrays import Hdf5, StoredArray, join_channels, join_times, join_trajectories, mapped, stored
 from msvi.data.formats.layout import AXES, Layout, check_axes
 from msvi.errors import InputError
 
@@ -48,7 +48,7 @@ def read_file(file: h5py.File, path: str) -> tuple[str, Layout] | None:
     return f"PDEBench, {kind}", layout
 
 
-def _scalar(file: h5py.File, path: str) -> Layout:
+def _scalar(file: Hdf5, path: str) -> Layout:
     if "nu" in file or file["tensor"].shape[1:2] == (1,):
         raise InputError(
             f"The data file {path} holds Darcy flow of PDEBench, fields that do not change in time, expected "
@@ -57,13 +57,13 @@ def _scalar(file: h5py.File, path: str) -> Layout:
     return _with_coordinates(file, _with_channel(file["tensor"], path), ["tensor"])
 
 
-def _compressible(file: h5py.File, path: str) -> Layout:
+def _compressible(file: Hdf5, path: str) -> Layout:
     names = [name for name in _FLOW if name in file]
     _require_equal([file[name].shape for name in names], path)
     return _with_coordinates(file, join_channels([_with_channel(file[name], path) for name in names]), names)
 
 
-def _incompressible(file: h5py.File, path: str) -> Layout:
+def _incompressible(file: Hdf5, path: str) -> Layout:
     fields = [stored(file[name], path) for name in ("velocity", "particles") if name in file]
     _require_equal([field.shape[:-1] for field in fields], path)
     u, t, forcing, forcing_t = join_channels(fields), file["t"][()], None, None
@@ -81,7 +81,7 @@ def _incompressible(file: h5py.File, path: str) -> Layout:
     return Layout(u, t, None, no_coordinates, forcing=forcing, forcing_t=forcing_t, unused=unused)
 
 
-def _grouped(groups: list[h5py.Group], path: str) -> Layout:
+def _grouped(groups: list[Hdf5], path: str) -> Layout:
     fields = [stored(group["data"], path, repeat=1) for group in groups]
     _require_equal([field.shape[2:] for field in fields], path)
     grid, times = (
@@ -106,7 +106,7 @@ def _with_channel(array: h5py.Dataset, path: str) -> StoredArray:
     return mapped(stored(array, path), (*array.shape, 1), lambda values: values[..., None])
 
 
-def _with_coordinates(file: h5py.File, u: StoredArray, used: list[str]) -> Layout:
+def _with_coordinates(file: Hdf5, u: StoredArray, used: list[str]) -> Layout:
     """`u` with the times and points that stand in `t-coordinate`, `x-coordinate`, …"""
     names = [f"{axis}-coordinate" for axis in AXES[: len(u.shape) - 3]]
     t = _without_excess(file["t-coordinate"][()], u.shape[1]) if "t-coordinate" in file else None

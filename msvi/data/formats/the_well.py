@@ -21,11 +21,21 @@ import contextlib
 import glob
 import os
 from collections.abc import Iterator
+from typing import cast
 
 import h5py
 import numpy as np
 
-from msvi.data.formats.arrays import StoredArray, join_channels, join_times, join_trajectories, mapped, reading, stored
+from msvi.data.formats.arrays import (
+    Hdf5,
+    StoredArray,
+    join_channels,
+    join_times,
+    join_trajectories,
+    mapped,
+    reading,
+    stored,
+)
 from msvi.data.formats.layout import Layout, check_axes, texts
 from msvi.data.split import SPLITS
 from msvi.errors import InputError
@@ -81,7 +91,7 @@ def _is_well(file: h5py.File) -> bool:
     return "n_trajectories" in file.attrs and "dimensions" in file and "spatial_dims" in file["dimensions"].attrs
 
 
-def _read(file: h5py.File, path: str) -> tuple[Layout, dict[str, np.ndarray]]:
+def _read(file: Hdf5, path: str) -> tuple[Layout, dict[str, np.ndarray]]:
     """The layout of one file without `mu`, and each scalar that is constant in time, `(trajectory,)`."""
     grid_type = texts(file.attrs.get("grid_type", "cartesian"))
     if grid_type != ["cartesian"]:
@@ -112,14 +122,14 @@ def _read(file: h5py.File, path: str) -> tuple[Layout, dict[str, np.ndarray]]:
     return layout, scalars
 
 
-def _arrays(file: h5py.File, group: str) -> Iterator[h5py.Dataset]:
+def _arrays(file: Hdf5, group: str) -> Iterator[Hdf5]:
     """Arrays of a group in the order in which it lists them."""
     if group in file:
         names = texts(file[group].attrs["field_names"]) if "field_names" in file[group].attrs else sorted(file[group])
         yield from (file[group][name] for name in names)
 
 
-def _field(array: h5py.Dataset, order: int, shape: tuple[int, ...], path: str) -> StoredArray:
+def _field(array: Hdf5, order: int, shape: tuple[int, ...], path: str) -> StoredArray:
     """A field of scalars, vectors or tensors, `(*shape, component)` with `shape` `(trajectory, time, *grid)`.
 
     What it does not vary along is repeated.
@@ -143,7 +153,7 @@ def _field(array: h5py.Dataset, order: int, shape: tuple[int, ...], path: str) -
     return mapped(found, (*shape, int(np.prod(components))), spread)
 
 
-def _boundary(file: h5py.File, names: list[str]) -> tuple[str, ...] | None:
+def _boundary(file: Hdf5, names: list[str]) -> tuple[str, ...] | None:
     """Kind of each axis; None if one is not said. A condition on several axes at once is that of an obstacle."""
     kinds: dict[str, str] = {}
     for condition in file.get("boundary_conditions", {}).values():
@@ -156,9 +166,11 @@ def _boundary(file: h5py.File, names: list[str]) -> tuple[str, ...] | None:
 def _join(parts: list[tuple[Layout, dict[str, np.ndarray]]], paths: list[str]) -> Layout:
     """The trajectories of several files; scalars in which any two of them differ become `mu`."""
     first, layouts = parts[0][0], [layout for layout, _ in parts]
-    for layout, path in zip(layouts, paths, strict=True):
+    points = [cast(tuple[np.ndarray, ...], layout.coordinates) for layout in layouts]
+    times = [cast(np.ndarray, layout.t) for layout in layouts]
+    for layout, its_points, path in zip(layouts, points, paths, strict=True):
         same = layout.u.shape[2:] == first.u.shape[2:] and layout.boundary == first.boundary
-        if not same or not all(map(np.allclose, layout.coordinates, first.coordinates)):
+        if not same or not all(map(np.allclose, its_points, points[0])):
             raise InputError(
                 f"The data file {path} has another grid, boundary or number of fields than {paths[0]}, expected the "
                 "same in all files of a folder; take it away."
@@ -169,6 +181,6 @@ def _join(parts: list[tuple[Layout, dict[str, np.ndarray]]], paths: list[str]) -
         mu = mu[:, (mu != mu[0]).any(axis=0)]
     return first._replace(
         u=join_trajectories([layout.u for layout in layouts]),
-        t=join_times([np.broadcast_to(layout.t, layout.u.shape[:2]) for layout in layouts]),
+        t=join_times([np.broadcast_to(t, layout.u.shape[:2]) for t, layout in zip(times, layouts, strict=True)]),
         mu=mu if mu is not None and mu.size else None,
     )
