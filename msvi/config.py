@@ -98,10 +98,11 @@ def field_texts() -> dict[str, tuple[Any, str]]:
     """For each field of the groups, `group.field`, its default and what the group's docstring says of it."""
     found = {}
     for group in dataclasses.fields(Config):
-        if not dataclasses.is_dataclass(group.type):
+        kind = group.type
+        if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
             continue
-        about = _attribute_texts(group.type)
-        for field in dataclasses.fields(group.type):
+        about = _attribute_texts(kind)
+        for field in dataclasses.fields(kind):
             if not dataclasses.is_dataclass(field.default):
                 found[f"{group.name}.{field.name}"] = field.default, about[field.name]
     return found
@@ -109,7 +110,7 @@ def field_texts() -> dict[str, tuple[Any, str]]:
 
 def _attribute_texts(cls: type) -> dict[str, str]:
     """What stands under `Attributes:` in the docstring of a class, by name; names with commas between share a text."""
-    lines, found, names = inspect.getdoc(cls).partition("Attributes:")[2].splitlines(), {}, ()
+    lines, found, names = (inspect.getdoc(cls) or "").partition("Attributes:")[2].splitlines(), {}, ()
     for line in lines:
         if match := re.match(r"  ([a-z]\w*(?:, \w+)*): (.*)", line):
             names = tuple(match[1].split(", "))
@@ -201,7 +202,7 @@ def _build(cls: type, values: Any, path: str, equation: type):
 
 
 def _convert(kind: Any, value: Any, path: str, equation: type):
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _build(kind, value, path, equation)
     if isinstance(kind, types.GenericAlias):  # tuple[int, ...] or tuple[str, ...]
         item = kind.__args__[0]

@@ -57,7 +57,7 @@ def fit_coarse(config: Config, dataset: Dataset) -> Baseline:
         if all(periodic) or "fourier" not in (restriction, interpolation)
     ]
     chosen, settings = select(
-        candidates, lambda candidate: np.mean([nrmse(forecast(**candidate, t=t, u0=u[0]), u) for t, u in val])
+        candidates, lambda candidate: float(np.mean([nrmse(forecast(**candidate, t=t, u0=u[0]), u) for t, u in val]))
     )
     settings |= {"mesh": [len(x) for x in mesh]}
     return Baseline(functools.partial(forecast, chosen["restriction"], chosen["interpolation"]), settings)

@@ -1,7 +1,7 @@
 """Dynamic mode decomposition of all training trajectories, with PyDMD."""
 
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -100,7 +100,8 @@ def _fit_map(coefficients: np.ndarray, lag: int) -> _LinearMap:
         # Coefficients of the last modes are small by nature, and where they make a poor map, validation tells.
         warnings.filterwarnings("ignore", message="Input data condition number")
         dmd = pydmd.DMD(svd_rank=-1, exact=True).fit(before, after)
-    return _LinearMap(dmd.eigs.astype(complex), dmd.modes, unit, lag)
+    eigenvalues, modes = (cast(np.ndarray, found) for found in (dmd.eigs, dmd.modes))  # None before the fit
+    return _LinearMap(eigenvalues.astype(complex), modes, unit, lag)
 
 
 def _roll_out(linear_map: _LinearMap, start: np.ndarray, numbers: np.ndarray) -> np.ndarray:

@@ -124,7 +124,9 @@ def _axes(layout: Layout, about: set[str]) -> Iterator[str]:
     """Points, extent and boundary of each axis; fields per point, parameters and forcing."""
     known = not about & {"boundary", *AXES}
     extents = [f" from {x[0]:.4g} to {x[-1]:.4g}" for x in coordinates(layout)] if known else [""] * len(layout.grid)
-    kinds = ["boundary not known"] * len(layout.grid) if "boundary" in about else layout.boundary
+    kinds = layout.boundary
+    if kinds is None or "boundary" in about:
+        kinds = ["boundary not known"] * len(layout.grid)
     for name, size, extent, kind in zip(AXES, layout.grid, extents, kinds, strict=False):
         yield f"  {name}: {size} points{extent}, {kind}"
     yield f"  channels: {layout.u.shape[-1]}"

@@ -55,7 +55,8 @@ def execute(runs: list[Run], commands: list[list[str]], workers: int) -> list[in
     print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them finished already, {workers} side by side", flush=True)
     # A core for each worker, unless some stay free: two small sweeps would meet on the first ones.
     usable = usable_cores()
-    free = usable if hasattr(os, "sched_setaffinity") and workers == len(usable) else [None] * workers
+    pinned = hasattr(os, "sched_setaffinity") and workers == len(usable)
+    free: list[int | None] = [*usable] if pinned else [None] * workers
     running: dict[int, _Job] = {}
     failed: list[int] = []
     try:
@@ -87,7 +88,8 @@ def command_lines(runs: list[Run], commands: list[list[str]]) -> list[str]:
     lines: dict[int, str] = {}
     for number in sorted(range(len(runs)), key=lambda number: runs[number].config.model.micro_dim):
         if not finished_result(runs[number]):
-            line, before = shlex.join(prefix + commands[number]), lines.pop(runs[number].previous, None)
+            line, previous = shlex.join(prefix + commands[number]), runs[number].previous
+            before = None if previous is None else lines.pop(previous, None)
             lines[number] = f"{before} && {line}" if before else line
     return list(lines.values())
 

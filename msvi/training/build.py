@@ -12,6 +12,7 @@ from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.inference.elbo import Frames, WindowElbo
 from msvi.inference.posterior import MarkovPosterior, SmoothPosterior
+from msvi.model.cells_layout import CellsLayout
 from msvi.model.multiscale import MultiscaleModel
 from msvi.recipe.build import build_conditions
 from msvi.training.sharding import replicate
@@ -68,12 +69,13 @@ def cut_patch(model: MultiscaleModel, cells: int) -> tuple[MultiscaleModel, int]
     """
     if not cells:
         return model, 0
-    if not model.layout.same_everywhere:
+    layout = model.layout
+    if not isinstance(layout, CellsLayout) or not layout.same_everywhere:
         raise InputError(
             "`train.patch_cells` needs `model.micro_layout=cells`, periodic axes and `model.cell_features=0`, got "
             f"{model.config.micro_layout}, {', '.join(model.boundary)} and {model.config.cell_features}; set it to 0."
         )
-    margin = model.layout.reach
+    margin = layout.reach
     whole = cells + 2 * margin
     if whole > min(model.filter.coarse_grid):
         raise InputError(

@@ -123,15 +123,17 @@ def _optimize(
     with contextlib.ExitStack() as opened:
         with stop_together():
             trajectories = build_trajectories(model, dataset.train, mesh)
+            boards = []
             if first:
                 kind = f"{'' if mesh is None else f'{mesh.size} x '}{jax.devices()[0].device_kind}"
                 print(f"training in {run.path} from step {start} to {config.train.steps} on {kind}")
-                boards = (
+                boards += [
                     opened.enter_context(event_file(run.tensorboard, start)),
                     opened.enter_context(wandb_run(config.train.wandb, run.path, to_dict(config))),
-                )
-                bar = tqdm.tqdm(total=config.train.steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
-                opened.enter_context(bar)
+                ]
+            hidden = None if first else True  # None hides it where there is no terminal
+            bar = tqdm.tqdm(total=config.train.steps, initial=start, unit="step", disable=hidden, dynamic_ncols=True)
+            opened.enter_context(bar)
         watch = opened.enter_context(watching(start))
         while step < config.train.steps:
             stop = min(_next_multiple(step, every) for every in (config.train.log_every, config.train.eval_every))
@@ -204,8 +206,8 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     length = 1 + round(min(_HORIZON * scales.time_unit / scales.spacing, dataset.val.t.shape[1]))
     # Spread is told from error by large errors, which are rare: windows that overlap see more of them.
     val = cut_windows(dataset.val, length, -(-length // 2) if c.dispersion == "validation" else length)
-    masks = [val.observed(i) for i in range(len(val.u))]
-    mask = None if masks[0] is None else jnp.asarray(np.stack(masks))
+    masks = [mask for i in range(len(val.u)) if (mask := val.observed(i)) is not None]
+    mask = jnp.asarray(np.stack(masks)) if masks else None
     steps = solver_steps(val.t, model.scales.spacing, c.steps_per_frame)
     t, steps = (jnp.asarray(times, jnp.float32) for times in (val.t, steps))
     inner = model.standardised
@@ -276,7 +278,7 @@ def _text(value: float | None, form: str) -> str:
     return "diverged" if value is None or not np.isfinite(value) else format(value, form)
 
 
-def _summarize(objective: Objective, count: int, step: int) -> dict[str, float]:
+def _summarize(objective: Objective, count: int, step: int) -> dict[str, float | None]:
     """Means over the chunk of `count` steps after `step`, refusing values that are not finite."""
     values = {name: np.asarray(value)[:count] for name, value in objective._asdict().items()}
     # The parts before their sum, so that the one at fault is named.
@@ -294,7 +296,7 @@ def _refuse(what: str, step: int) -> None:
     )
 
 
-def _progress_line(entry: dict[str, float], best: float, steps: int, left: float) -> str:
+def _progress_line(entry: dict[str, float | None], best: float, steps: int, left: float) -> str:
     minutes, seconds = divmod(round(left), 60)
     crps, nrmse, reconstruction = (_text(entry[f"val_{name}"], ".4f") for name in ("crps", "nrmse", "reconstruction"))
     return (

@@ -7,12 +7,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]  made on import
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.writer import FileWriter
 
@@ -20,7 +20,7 @@ from msvi.errors import InputError
 from msvi.training.checkpoint import explain_full_disk, warn
 
 # A function that takes numbers by their names in the history, `step` among them, some of them perhaps None.
-Add = Callable[[Mapping[str, float | None]], None]
+Add = Callable[[Mapping[str, Any]], None]
 
 _COST = ("train_seconds", "peak_memory_gib")
 # What names of event files of pictures end with: they are written again by every evaluation.
@@ -58,7 +58,7 @@ def event_file(folder: str, step: int) -> Iterator[Add]:
     # Two starts within a second would share a file but for `step`: with it, they share what is overridden.
     with _writer(folder, f".{step}", purge_step=step + 1) as writer:
 
-        def add(entry: Mapping[str, float | None]) -> None:
+        def add(entry: Mapping[str, Any]) -> None:
             with explain_full_disk(folder):
                 for tag, value in group_tags(entry).items():
                     writer.add_scalar(tag, value, entry["step"])
@@ -114,7 +114,7 @@ def wandb_run(project: str, path: str, config: dict[str, Any]) -> Iterator[Add]:
     if not project:
         yield lambda entry: None
         return
-    import wandb
+    import wandb  # pyright: ignore[reportMissingImports]  optional
 
     name = os.path.basename(path)
     # The service wants a name that no other run of the project has, of another machine neither.
@@ -166,7 +166,7 @@ class _SummaryWriter(SummaryWriter):
 
     def _get_file_writer(self) -> _FileWriter:
         if self.file_writer is None:
-            self.file_writer = _FileWriter(self.logdir, self._filename_suffix)
+            self.file_writer = _FileWriter(self.logdir, cast(str, self._filename_suffix))
             self.all_writers = {self.logdir: self.file_writer}
             if self.purge_step is not None:
                 start = SessionLog(status=SessionLog.START)

@@ -63,10 +63,10 @@ def replicated(mesh: Mesh | None) -> NamedSharding | None:
     return mesh and NamedSharding(mesh, PartitionSpec())
 
 
-def replicate(array: Array, mesh: Mesh) -> jax.Array:
+def replicate(array: Array | np.ndarray, mesh: Mesh) -> jax.Array:
     """A host array on every device of `mesh`; of several processes each copies its own, which must be the same."""
-    array = np.asarray(array)
-    return jax.make_array_from_process_local_data(replicated(mesh), array, array.shape)
+    host = np.asarray(array)
+    return jax.make_array_from_process_local_data(replicated(mesh), host, host.shape)
 
 
 def on_one_device(tree, mesh: Mesh | None):

@@ -104,7 +104,8 @@ def _limits(seen: list[dict], warmup_steps: int) -> Sign | None:
 
 
 def _value(entry: dict[str, float | None], name: str) -> float:
-    return math.inf if entry.get(name) is None else entry[name]
+    value = entry.get(name)
+    return math.inf if value is None else value
 
 
 def _shown(value: float) -> str:

@@ -231,7 +231,7 @@ def sample_windows(
     start = jnp.clip(start, 0, num_frames - length)
     step = np.array([[origin.step for origin in origins]])
     number = np.array([[origin.last for origin in origins]]) // step + 1
-    return Windows(trajectory, start, step * jax.random.randint(shift_key, (num_windows, len(origins)), 0, number))
+    return Windows(trajectory, start, jax.random.randint(shift_key, (num_windows, len(origins)), 0, number) * step)
 
 
 def window_times(t: Array, window: Windows, length: int) -> Array:

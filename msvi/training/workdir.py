@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,12 +127,12 @@ class Workdir(NamedTuple):
         entries = [entry for entry in self.read_history() if entry["step"] <= step]
         replace_file(self.history, "".join(json.dumps(entry) + "\n" for entry in entries))
 
-    def append_history(self, entry: dict[str, float]) -> None:
+    def append_history(self, entry: Mapping[str, float | None]) -> None:
         """Adds one entry, which has a `step`."""
         with explain_full_disk(self.path), open(self.history, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def read_history(self) -> list[dict[str, float]]:
+    def read_history(self) -> list[dict[str, Any]]:
         """All entries, oldest first; a last line cut short by a kill is left out."""
         if not os.path.exists(self.history):
             return []
