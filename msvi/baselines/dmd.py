@@ -10,7 +10,7 @@ from msvi.baselines.base import Baseline, frame_numbers, frame_spacing, select
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
-from msvi.recipe.suggest import field_scales
+from msvi.recipe.measure import field_scales
 
 _RANKS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 100)
 _LAGS = (1, 5, 20, 50)

@@ -11,7 +11,7 @@ from msvi.baselines.base import Baseline, frame_spacing, select
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
-from msvi.recipe.suggest import field_scales
+from msvi.recipe.measure import field_scales
 
 _RANKS = (3, 5, 8, 12, 16, 20)
 _WINDOWS = (7, 21)  # frames of the smoothing filter

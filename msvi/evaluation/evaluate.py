@@ -33,7 +33,8 @@ from msvi.model.multiscale import MultiscaleModel
 from msvi.model.scales import Scales
 from msvi.provenance import peak_memory_gib, versions
 from msvi.recipe.build import build_conditions, build_model
-from msvi.recipe.suggest import field_scales, resolve
+from msvi.recipe.measure import field_scales
+from msvi.recipe.suggest import resolve
 from msvi.scores.scores import calibration
 from msvi.training.checkpoint import explain_full_disk
 from msvi.training.monitoring import add_pictures
@@ -245,8 +246,8 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
         **_provenance(config, dataset, *_BASELINE_PACKAGES.get(name, ())),
         **score_groups(scores, dataset, config, scales),
     }
-    if published:
-        result["published_test"] = split_totals(*published, dataset.published, config)
+    if dataset.published is not None:
+        result["published_test"] = split_totals(published[0], dataset.published, config)
     result["cost"] = {"forecast_seconds": forecast_seconds, "peak_memory_gib": peak_memory_gib()}
     result["evaluate_seconds"] = time.monotonic() - began
     return Evaluation(result, [path for place in places for path in _publish(place, result, config)])
@@ -270,8 +271,8 @@ def _score(
     groups = score_groups(scores, dataset, config, model.scales)
     scored = scored_frames(dataset.test, config.forecast.stride)
     groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
-    if published:
-        groups["published_test"] = split_totals(*published, dataset.published, config)
+    if dataset.published is not None:
+        groups["published_test"] = split_totals(published[0], dataset.published, config)
     if config.case == "custom":
         progress.say(f"fitting what anyone would try first: {', '.join(_QUICK_BASELINES)}")
         groups["baselines"] = _baselines(dataset, config, model.scales)

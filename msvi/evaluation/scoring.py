@@ -14,7 +14,7 @@ from msvi.model.gaps import fill_gaps
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.scales import Scales
 from msvi.recipe.build import build_conditions
-from msvi.recipe.suggest import field_scales
+from msvi.recipe.measure import field_scales
 from msvi.scores import metrics
 from msvi.scores.scores import (
     CommonUnit,
@@ -114,7 +114,7 @@ def score_model(
             z, key, frame = arguments
             keys = jax.random.split(key, num_runs)
             members = jax.vmap(lambda params, z, key: sample_field(inner, params, z, key))(runs, z, keys)
-            return score_frame(members.reshape(-1, *frame.u.shape), *frame, unit)
+            return score_frame(members.reshape(-1, *frame.u.shape), *frame, unit=unit)
 
         keys = jax.random.split(noise_key, len(frames.u))
         scores = jax.lax.map(score_one, (jnp.moveaxis(z, 2, 0), keys, frames))
@@ -129,7 +129,7 @@ def score_model(
         frames, noise_floor, reconstruction, (macro, micro) = jax.device_get(found)
         fields = _truth(observed, c.stride, shown[i]) | {"macro": macro, "forecast": macro + micro}
         with np.errstate(all="ignore"):  # of a forecast that diverged
-            share = np.float64(variance_share(macro, macro + micro))
+            share = np.asarray(variance_share(macro, macro + micro), np.float64)
         spectra = _spectra(fields, dataset, model.scales)
         return SplitScores(in_data_units(frames, unit.size), noise_floor, reconstruction, share, *spectra)
 
@@ -174,7 +174,7 @@ def score_baseline(
 
 @jax.jit
 def _score_estimate(estimate: Array, observed: _Observed, unit: CommonUnit) -> tuple[FrameScores, Array | None]:
-    frames = jax.lax.map(lambda frame: score_frame(frame[0][None], *frame[1], unit), (estimate, observed))
+    frames = jax.lax.map(lambda frame: score_frame(frame[0][None], *frame[1], unit=unit), (estimate, observed))
     return frames, _noise_floor(observed, unit)
 
 
@@ -259,10 +259,10 @@ def _observed(split: Split, i: int, scales: Scales) -> _Observed:
     return _Observed(scales.standardise_data(split.u[i]), truth, split.observed(i))
 
 
-def _relative(estimate: Array, observed: _Observed, unit: CommonUnit) -> Array:
+def _relative(estimate: Array | np.ndarray, observed: _Observed, unit: CommonUnit) -> Array:
     """Relative errors of standardised fields, `(time,)`, as if they were in one unit."""
     width = jnp.asarray(unit.width).reshape((1,) * (estimate.ndim - 1) + (-1,))
-    return metrics.relative_errors(estimate * width, observed.u * width, observed.mask, unit.origin)
+    return metrics.relative_errors(width * estimate, width * observed.u, observed.mask, unit.origin)
 
 
 def _noise_floor(observed: _Observed, unit: CommonUnit) -> Array | None:

@@ -12,7 +12,8 @@ from msvi.data.split import Dataset, Split
 from msvi.model.condition import Conditions, ConditionScale
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import pool
-from msvi.recipe.suggest import field_scales, resolve
+from msvi.recipe.measure import field_scales
+from msvi.recipe.suggest import resolve
 
 
 def check_data_file(config: Config) -> None:

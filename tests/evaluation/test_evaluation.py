@@ -23,7 +23,7 @@ from msvi.evaluation.evaluate import evaluate, evaluate_baseline, evaluate_ensem
 from msvi.evaluation.text import format_table
 from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.recipe.build import build_model
-from msvi.recipe.suggest import field_scales
+from msvi.recipe.measure import field_scales
 from msvi.scores.spectra import variance_share
 from msvi.training.workdir import Workdir
 

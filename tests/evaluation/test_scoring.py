@@ -10,7 +10,7 @@ from msvi.config import Config
 from msvi.data.split import Dataset, Split
 from msvi.evaluation.scoring import score_baseline, score_groups, score_model, scored_frames, shown_frames
 from msvi.model.scales import Scales
-from msvi.recipe.suggest import field_scales
+from msvi.recipe.measure import field_scales
 
 LENGTHS = np.array([12, 7, 9])
 

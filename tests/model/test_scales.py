@@ -12,7 +12,7 @@ from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.model.scales import Scales
 from msvi.recipe.build import build_model
-from msvi.recipe.suggest import field_scales
+from msvi.recipe.measure import field_scales
 from msvi.training.build import build_trajectories
 from msvi.training.workdir import check_same_scales
 

@@ -10,7 +10,8 @@ from msvi.data.config import DataConfig, Recorded
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
-from msvi.recipe.suggest import describe, field_scales, find_motion, resolve, suggest_coarsening
+from msvi.recipe.measure import field_scales, find_motion
+from msvi.recipe.suggest import describe, resolve, suggest_coarsening
 from msvi.recipe.variants import CUSTOM
 
 FILE = DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0)
