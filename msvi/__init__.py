@@ -13,7 +13,7 @@ when they are asked for, so that importing the inference never imports a differe
 import importlib
 from typing import Any
 
-__all__ = ["InputError", "Model", "export", "fit", "load", "plot"]
+__all__ = ["InputError", "Model", "export", "fit", "load", "plot"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

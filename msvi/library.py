@@ -41,7 +41,7 @@ from msvi.training.loop import train
 from msvi.training.portable import read_archive, read_description, write_archive
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir
-from msvi.types import Array, Gaussian, Params
+from msvi.types import ONE_VARIANCE, Array, Params
 
 _FRAMES_PER_SECOND = 12  # of a moving picture
 # Of the configuration.
@@ -224,7 +224,8 @@ class Model:
         for name, part in (("macro", arrays.pop("macro")), ("micro", arrays.pop("micro"))):
             arrays |= {name: part} if parts else {}
         front = ("initial",) if several else ()
-        dims = {"": (*front, "member", "time")} | dict.fromkeys(("mean", "std", "macro", "micro"), (*front, "time"))
+        dims: dict[str, tuple[str, ...]] = dict.fromkeys(("mean", "std", "macro", "micro"), (*front, "time"))
+        dims[""] = (*front, "member", "time")
         values = {name: array if several else array[0] for name, array in arrays.items()}
         coordinates = {"time": ("time", t, self._naming.attributes("time")), "member": np.arange(members)}
         for axis, points in zip(self._naming.axes, self.coordinates, strict=True):
@@ -253,8 +254,8 @@ class Model:
     def latents(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Latent states `(..., latent_dim)` as macroscale state `(..., *coarse_grid, channel)` and microscale latents,
         `(..., micro_dim)` or `(..., *coarse_grid, micro_dim)`."""
-        places = self.model.places
-        return tuple(np.asarray(z)[..., place] for place in places)
+        zeta, eta = (np.asarray(z)[..., place] for place in self.model.places)
+        return zeta, eta
 
     def drift(self, z: np.ndarray, t: float = 0.0) -> np.ndarray:
         """Rates `f(z, t)` of latent states `(..., latent_dim)`, per unit of time of the data, of a system on which
@@ -320,7 +321,7 @@ def _forecast(
 
     def one_time(arguments):
         z, key = arguments
-        decoded = jax.vmap(inner.decode, (None, 0), Gaussian(0, None))(params, z)  # one variance for all members
+        decoded = jax.vmap(inner.decode, (None, 0), ONE_VARIANCE)(params, z)  # one variance for all members
         macro, micro = jax.vmap(model.decode_parts, (None, 0))(params, z)
         deviation = jnp.exp(0.5 * decoded.log_var)
         drawn = deviation[None] * jax.random.normal(key, decoded.mean.shape) if noise else 0.0

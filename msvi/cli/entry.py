@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 from absl import app, flags, logging
@@ -48,7 +48,7 @@ def read_grid(points: list[dict[str, str]]) -> list[Config]:
       InputError: as for the flags; or a field that a flag overrides too.
     """
     _check_config_given()
-    for name in FLAGS["config"].override_values:
+    for name in cast(Any, FLAGS["config"]).override_values:  # of `ml_collections`
         if any(name in point for point in points):
             raise InputError(f"`{name}` is given by --set and by --config.{name}; leave one of them out.")
     return [from_dict(_override(point)) for point in points]
@@ -66,7 +66,7 @@ def connect() -> None:
     # JAX reads the address too, but not the numbers.
     address = _variable("JAX_COORDINATOR_ADDRESS", r".+:\d+", "host:port")
     num_processes, process_id = (
-        value and int(value)
+        int(value) if value else None
         for value in (_variable(name, r"\d+", "a whole number") for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
     )
     # Where JAX gives up it ends the process with a stack trace that no `except` sees: this ends it before.

@@ -54,7 +54,7 @@ def main() -> None:
     for name in ("workdir", "initial", "times"):
         if given[name].value is None:
             raise InputError(f"`--{name}` is missing; --help tells what it is.")
-    paths = {name: given[name].value for name in _ENDINGS if given[name].value is not None}
+    paths = {name: path for name in _ENDINGS if (path := given[name].value) is not None}
     check_paths(paths)
     t = read_times(given.times)
     model = load(given.workdir)

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -54,7 +54,8 @@ def define_flags() -> None:
 
 def read_flags() -> SweepFlags:
     """The values of the flags."""
-    return SweepFlags(*(flags.FLAGS[name].value for name in SweepFlags._fields))
+    values: dict[str, Any] = {name: flags.FLAGS[name].value for name in SweepFlags._fields}
+    return SweepFlags(**values)
 
 
 def main() -> None:

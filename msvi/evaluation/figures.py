@@ -23,7 +23,7 @@ from msvi.report.names import Names, names_of_channels
 from msvi.report.save import check_formats, save_figure
 from msvi.types import Params
 
-_ANIMATION = {"seconds": 5, "fps": 12}
+_ANIMATION: dict[str, Any] = {"seconds": 5, "fps": 12}
 # Frames of a 2D field that are decoded for pictures and animation.
 _NUM_FRAMES = _ANIMATION["seconds"] * _ANIMATION["fps"]
 # Snapshots of a forecast side by side.
@@ -134,7 +134,8 @@ def find_shown(nrmse: Sequence[float | None], shown: str | int) -> int:
       InputError: it is neither.
     """
     if shown in SHOWN:
-        order = sorted(range(len(nrmse)), key=lambda i: math.inf if nrmse[i] is None else nrmse[i])
+        errors = [math.inf if error is None else error for error in nrmse]
+        order = sorted(range(len(nrmse)), key=errors.__getitem__)
         return order[{"best": 0, "median": (len(nrmse) - 1) // 2, "worst": -1}[shown]]
     if not re.fullmatch(r"\d+", str(shown)) or int(shown) >= len(nrmse):
         raise InputError(
@@ -195,7 +196,7 @@ def _forecast(model: MultiscaleModel, params: Params, dataset: Dataset, config: 
     else:  # what was observed of it
         truth = np.asarray(u) if mask is None else np.where(mask, u, np.nan)
     lead = test.t[trajectory, :length] - test.t[trajectory, 0]
-    return _Forecast(lead, frames, truth[frames], *fields, z, encoded)
+    return _Forecast(lead, frames, truth[frames], *fields, z=z, encoded=encoded)
 
 
 def _draw_forecast(found: _Forecast, dataset: Dataset, names: Sequence[Names], title: str) -> Pictures:
@@ -218,7 +219,8 @@ def _draw_forecast(found: _Forecast, dataset: Dataset, names: Sequence[Names], t
             pictures[f"space_time{ending}"] = plots.field_1d(*arrays, **about)
         else:
             about = {"names": own, "title": title, "mask": solid}
-            arrays = (found.lead[found.frames], *coordinates[:2], truth, mean, macro, micro, std)
+            x, y = coordinates[:2]
+            arrays = (found.lead[found.frames], x, y, truth, mean, macro, micro, std)
             pictures[f"forecast{ending}"] = plots_2d.forecast_2d(*arrays, snapshots, **about)
             pictures[f"forecast{ending}.gif"] = animation.animation_2d(*arrays, **about, **_ANIMATION)
     return pictures
@@ -233,13 +235,13 @@ def _endings(names: Sequence[Names]) -> list[str]:
 
 
 def _draw_kernel(model: MultiscaleModel, params: Params, names: Names) -> Figure:
-    kernels, title = (np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel())), ""
-    if kernels[0].ndim == 3:
-        kernels = tuple(kernel[..., kernel.shape[-1] // 2] for kernel in kernels)
+    kernel, initial, title = np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel()), ""
+    if kernel.ndim == 3:
+        kernel, initial = (values[..., values.shape[-1] // 2] for values in (kernel, initial))
         title = f"plane {names.axes[2].text} offset = 0"
-    if kernels[0].ndim == 1:
-        return plots_run.kernel_1d(*kernels, model.config.coarsening)
-    return plots_run.kernel_2d(*kernels, model.config.coarsening, names, title)
+    if kernel.ndim == 1:
+        return plots_run.kernel_1d(kernel, initial, model.config.coarsening)
+    return plots_run.kernel_2d(kernel, initial, model.config.coarsening, names, title)
 
 
 def _curves(history: list[dict[str, float | None]]) -> dict[str, np.ndarray]:

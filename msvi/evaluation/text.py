@@ -84,8 +84,8 @@ def _warnings(result: dict[str, Any]) -> list[str]:
             )
     ours = {score: result["test"][score]["median"] for score in _DECISIVE if score in result["test"]}
     # By so much the mean of a finite ensemble errs more than that of all that may come, be it ever so right.
-    finite = np.sqrt(1 + 1 / result["config"]["forecast"]["num_members"])
-    margin = dict.fromkeys(ours, finite) | {"crps_scaled": 1.0}
+    finite = float(np.sqrt(1 + 1 / result["config"]["forecast"]["num_members"]))
+    margin: dict[str, float] = dict.fromkeys(ours, finite) | {"crps_scaled": 1.0}
     for name, theirs in result.get("baselines", {}).items():
         lost = [score for score, value in ours.items() if _is_better(theirs.get(score), value, margin[score])]
         if lost:

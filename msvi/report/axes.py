@@ -1,6 +1,7 @@
 """What the figures of `msvi.report.plots` share: shape checks, ticks, scales and frames of their axes."""
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 from msvi.errors import InputError
 
 WIDTH = 9.0  # inches
-LEGEND_ABOVE = {"loc": "outside upper center", "ncols": 5, "frameon": False}
+LEGEND_ABOVE: dict[str, Any] = {"loc": "outside upper center", "ncols": 5, "frameon": False}
 
 
 def as_array(name: str, value: ArrayLike, layout: tuple[str, ...], sizes: dict[str, int]) -> np.ndarray:
@@ -39,7 +40,7 @@ def finish(ax: Axes, own: bool, ncols: int = 5) -> Figure:
 
     The legend has at most `ncols` columns.
     """
-    figure = ax.get_figure(root=True)
+    figure = cast(Figure, ax.get_figure(root=True))  # None only of axes that were removed
     if own:
         labels = ax.get_legend_handles_labels()[1]
         figure.legend(**LEGEND_ABOVE | {"ncols": _fitting_columns(labels, figure.get_figwidth(), ncols)})

@@ -71,8 +71,8 @@ def case_section(case: Case, folders: list[str], figures_dir: str) -> Section:
         ("simulation", "The simulation", _simulation(title, case.key, folders, figures_dir)),
         ("cost", "Cost", _cost(case, folders)),
     ]
-    parts = tuple(Section(f"{case.name}-{name}", *part) for name, *part in parts if part[1])
-    return Section(case.name, title, paragraph_html(sentence), parts)
+    sections = tuple(Section(f"{case.name}-{name}", heading, body) for name, heading, body in parts if body)
+    return Section(case.name, title, paragraph_html(sentence), sections)
 
 
 def _own_data(case: Case) -> str:
@@ -96,7 +96,9 @@ def _errors(title: str, case: Case) -> str:
     text += table_html(tables[1], "The same with microscale latents in every coarse cell, micro_dim of each")
     if len({r["micro_dim"] for r in case.runs}) < 2:
         return text
-    figure = plots_sweep.error_beside_references(*sweep_errors(case.runs), _references(case), PUBLISHED.get(case.key))
+    figure = plots_sweep.error_beside_references(
+        *sweep_errors(case.runs), references=_references(case), published=PUBLISHED.get(case.key)
+    )
     caption = (
         "Median NRMSE against the number of microscale latents: runs as points, lines through means over seeds. Other "
         "models are horizontal lines; those far off stand in the legend alone, with their number."

@@ -22,7 +22,9 @@ class Panels(NamedTuple):
     high: float
 
 
-def make_panels(t, x, y, fields, mask, num_frames) -> tuple[np.ndarray, tuple[float, ...], list[Panels]]:
+def make_panels(
+    t, x, y, fields, mask, num_frames
+) -> tuple[np.ndarray, tuple[float, float, float, float], list[Panels]]:
     """Shown times, the domain as `(left, right, bottom, top)`, and the six quantities at these times."""
     sizes = {}
     t, x, y = (as_array(*axis, sizes) for axis in (("t", t, ("time",)), ("x", x, ("x",)), ("y", y, ("y",))))
@@ -57,10 +59,11 @@ def _ends(name: str, centres: np.ndarray) -> tuple[float, float]:
 def limits(panels: Panels) -> tuple[str, str]:
     """Ends of a colour bar in two digits; what cannot be told from zero on it is zero."""
     near = 1e-3 * (panels.high - panels.low)
-    return tuple(f"{v if abs(v) > near else 0:.2g}".replace("-", "−") for v in (panels.low, panels.high))
+    low, high = (f"{v if abs(v) > near else 0:.2g}".replace("-", "−") for v in (panels.low, panels.high))
+    return low, high
 
 
-def _range(values: np.ma.MaskedArray) -> tuple[float, float]:
+def _range(values: np.ndarray) -> tuple[float, float]:
     return finite_range(np.ma.compressed(values))
 
 

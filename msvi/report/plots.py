@@ -267,5 +267,5 @@ def latent_paths(
     axes[0].set_xlim(t[0], t[-1])
     tidy(axes[:num_latents])
     handles = [axes[0].lines[-1], axes[0].lines[0]]
-    figure.legend(handles, ["encoded truth", "ensemble members"], **LEGEND_ABOVE | {"title": title})
+    figure.legend(handles, ["encoded truth", "ensemble members"], **LEGEND_ABOVE, title=title)
     return figure

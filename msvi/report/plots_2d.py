@@ -70,6 +70,7 @@ def forecast_2d(
         for c, values in enumerate(row.values):
             ax = figure.add_axes(box(r, left + c * (width + gap), width), facecolor=str(BODY))
             image = ax.imshow(values.T, origin="lower", extent=extent, cmap=row.cmap, vmin=row.low, vmax=row.high)
+            images.append(image)
             ax.tick_params(labelsize=8, labelleft=c == 0, labelbottom=r == len(rows) - 1, length=2.5)
             ax.xaxis.set(major_locator=even_ticks(2), major_formatter="{x:g}")
             ax.yaxis.set(major_locator=even_ticks(1 if height < 0.5 else 2), major_formatter="{x:g}")
@@ -79,8 +80,7 @@ def forecast_2d(
         middle = first.get_position().y0 + first.get_position().height / 2
         name = row.title.replace(" ", "\n", 1) if flat else row.title
         figure.text(0.1 / WIDTH, middle, name, rotation=0 if flat else 90, va="center")
-        images.append(image)
-    for r, (row, image) in enumerate(zip(rows, images, strict=True)):
+    for r, (row, image) in enumerate(zip(rows, images[len(t) - 1 :: len(t)], strict=True)):
         bars = figure.colorbar(image, cax=figure.add_axes(box(r, WIDTH - right + gap, bar)))
         bars.ax.tick_params(labelsize=8, length=2.5)
         if height < 0.6:  # room for the ends alone
@@ -91,6 +91,6 @@ def forecast_2d(
     across, upwards = (name.label for name in names.axes[:2])
     middle = (left + (WIDTH - right)) / 2 / WIDTH, (bottom + total - top) / 2 / total
     figure.text(middle[0], 0.08 / total, across, ha="center")
-    turned = {"rotation": 0 if len(upwards) == 1 else 90}
-    figure.text((left - 0.32) / WIDTH, middle[1], upwards, ha="right", va="center", **turned)
+    turned = 0 if len(upwards) == 1 else 90
+    figure.text((left - 0.32) / WIDTH, middle[1], upwards, ha="right", va="center", rotation=turned)
     return figure

@@ -5,13 +5,14 @@ the plane in the middle of the last axis.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from PIL import Image
 
 from msvi.errors import InputError
@@ -147,7 +148,7 @@ def _panels(shown: _Shown, frames: np.ndarray) -> tuple[Figure, Update]:
     figure = Figure(figsize=(width, 1.0 + 1.5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(frames), sharex=True, sharey="row" if draw is _draw_lines else True)
     axes = np.reshape(axes, (len(rows), len(frames)))
-    updates = [draw(column, shown, rows, frame) for column, frame in zip(axes.T, frames, strict=True)]
+    updates = [draw(list(column), shown, rows, frame) for column, frame in zip(axes.T, frames, strict=True)]
     for ax in axes[-1]:
         ax.set_xlabel(shown.axes[0].label)
     if draw is _draw_lines:
@@ -169,9 +170,14 @@ def _titles(shown: _Shown) -> dict[str, str]:
     }
 
 
+def _is_first(ax: Axes) -> bool:
+    """Whether a panel is in the first column."""
+    return cast(SubplotSpec, ax.get_subplotspec()).is_first_col()
+
+
 def _draw_lines(axes: Sequence[Axes], shown: _Shown, rows: Sequence[str], frame: int) -> Update:
     """A column of one time: field, and the parts."""
-    (x,), fields, first = shown.points, shown.fields, axes[0].get_subplotspec().is_first_col()
+    (x,), fields, first = shown.points, shown.fields, _is_first(axes[0])
     mean, std, members = fields["mean"], fields["std"], fields["members"][:_MEMBERS]
 
     def label(text):
@@ -223,7 +229,7 @@ def _draw_images(axes: Sequence[Axes], shown: _Shown, rows: Sequence[str], frame
         ax.set_aspect("equal")
         ax.xaxis.set_major_locator(even_ticks(3))
         ax.yaxis.set_major_locator(even_ticks(3))
-        if ax.get_subplotspec().is_first_col():
+        if _is_first(ax):
             ax.set_ylabel(f"{_titles(shown)[key]}\n{shown.axes[1].label}")
 
     def update(frame):

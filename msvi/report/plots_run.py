@@ -73,12 +73,12 @@ def kernel_2d(kernel: ArrayLike, initial: ArrayLike, coarsening: int, names: Nam
     figure = Figure(figsize=(WIDTH, 3.6 if title else 3.3), layout="constrained")
     axes = figure.subplots(1, 3)
     for ax, values, panel in zip(axes, (kernel, initial), ("learned", "initial (Gaussian)"), strict=False):
-        image = ax.imshow(values.T, origin="lower", extent=extent, cmap=cmap, vmin=low, vmax=high)
+        ax.imshow(values.T, origin="lower", extent=extent, cmap=cmap, vmin=low, vmax=high)
         ax.set(title=panel, xlabel=f"{across} offset (coarse cells)")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[0].set_ylabel(f"{upwards} offset (coarse cells)")
-    figure.colorbar(image, ax=axes[:2], pad=0.02, aspect=25, shrink=0.8)
+    figure.colorbar(axes[1].images[0], ax=axes[:2], pad=0.02, aspect=25, shrink=0.8)
     lines = axes[2]
     lines.axhline(0, color="0.8", lw=0.8, zorder=0)
     lines.plot(offset[0], initial[:, middle[1]], color=REFERENCE, lw=1.4, ls="--", label="initial")

@@ -5,6 +5,7 @@ Models that are there for comparison are grey and told apart by dashes and marke
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -156,7 +157,8 @@ def spectra(wavenumber: ArrayLike, power: Mapping[str, ArrayLike], ax: Axes | No
     shown = wavenumber > 0
     for (label, values), color in zip(power.items(), _colors(power), strict=True):
         values = as_array(f"power[{label!r}]", values, ("wavenumber",), sizes)
-        style = {"lw": 2.6, "alpha": 0.55} if label == "truth" else {"lw": 1.6}  # seen beneath a forecast that meets it
+        # Seen beneath a forecast that meets it.
+        style: dict[str, Any] = {"lw": 2.6, "alpha": 0.55} if label == "truth" else {"lw": 1.6}
         ax.plot(wavenumber[shown], values[shown], color=color, label=label, **style)
     ax.set(xlabel="wavenumber", ylabel="mean power", xscale="log", yscale="log")
     low, high = ax.get_ylim()

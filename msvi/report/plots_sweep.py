@@ -1,6 +1,7 @@
 """Figures of runs with several numbers of microscale latents, beside published errors and other models."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -90,7 +91,8 @@ def error_beside_references(
     (ax,) = figure.axes
     beside = []
     for (label, value), style in zip(references.items(), reference_styles(4), strict=False):
-        beside += ax.plot(ax.get_xlim(), [value] * 2, label=label, scalex=False, **style | {"marker": ""})
+        unmarked: dict[str, Any] = style | {"marker": ""}
+        beside += ax.plot(ax.get_xlim(), [value] * 2, label=label, scalex=False, **unmarked)
     cut_axis(ax, np.concatenate([error, reconstruction, list((published or {}).values())]))
     name_hidden(ax, beside)
     figure.legends.clear()

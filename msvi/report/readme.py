@@ -145,7 +145,7 @@ def update_pages(pages: dict[str, str], tables: dict[str, str]) -> dict[str, str
 
 def main() -> int:
     """Command line; status 1 if `--check` finds other tables than the results give, 2 if a file cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--results", default="results", help="folder of the result files")
     parser.add_argument("--root", default=".", help="folder of README.md and docs/, whose tables are rewritten")
     parser.add_argument("--figures", default="figures", help="folder of the figures of error against micro_dim")

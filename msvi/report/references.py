@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ _MARKERS = "o^sDv"
 _CUT = 10.0
 
 
-def reference_styles(num_points: int) -> Iterator[dict]:
+def reference_styles(num_points: int) -> Iterator[dict[str, Any]]:
     """Line styles of what is there for comparison, one after the other."""
     for dashes, marker in zip(itertools.cycle(_DASHES), itertools.cycle(_MARKERS), strict=True):
         yield {

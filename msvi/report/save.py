@@ -1,5 +1,7 @@
 """Figures as files: pixels for a screen, or lines and letters for a paper. Equal figures give equal bytes."""
 
+from typing import Any
+
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -9,7 +11,7 @@ from msvi.errors import InputError
 _UNDATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 FORMATS = tuple(_UNDATED)
 # Letters stay letters that can be searched and edited; ids depend on the content alone.
-_SETTINGS = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "msvi"}
+_SETTINGS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "msvi"}
 
 
 def save_figure(figure: Figure, stem: str, formats: tuple[str, ...] = ("png",)) -> list[str]:

@@ -99,13 +99,13 @@ def results_table(results: list[Result]) -> Table:
             rows = [(name, runs, ""), (f"{name}, from t = 14.01", of_the_paper, published)]
         for name, chosen, published in rows:
             errors = [r["test"]["nrmse"] for r in chosen]
-            largest = [worst(error) for error in errors]
+            largest = [most for error in errors if (most := worst(error)) is not None]
             mean, std = (score_cell(chosen, "nrmse", statistic) for statistic in ("mean", "std"))
             cells = [name, str(dim), listed(str(r["seed"]) for r in chosen)]
             cells += [listed(f"{r['steps']:,}" for r in chosen)]
             cells += [listed(f"{r['train_seconds'] / 60:.1f}" for r in chosen) + " min"]
             cells += [" / ".join(format_number(error["median"]) for error in errors)]
-            cells += [f"{mean} ± {std}", format_number(None if None in largest else max(largest))]
+            cells += [f"{mean} ± {std}", format_number(max(largest) if len(largest) == len(errors) else None)]
             parts = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")
             cells += [score_cell(chosen, part, "median") for part in parts]
             table.rows.append([*cells, published])

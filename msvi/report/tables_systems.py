@@ -36,9 +36,8 @@ def _values(value: float | list[float | None] | None) -> str:
     """A number, or the smallest and the largest of several; `MISSING` for one that is not finite."""
     if not isinstance(value, list):
         return MISSING if value is None else f"{value:.3g}"
-    if None in value:
-        return MISSING
-    return f"{min(value):.3g} to {max(value):.3g}"
+    known = [number for number in value if number is not None]
+    return f"{min(known):.3g} to {max(known):.3g}" if len(known) == len(value) else MISSING
 
 
 def _bar(bar: float | list[float | None] | None) -> str:

@@ -7,7 +7,7 @@ import base64
 import io
 import os
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import matplotlib
@@ -22,7 +22,7 @@ _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 # Text stays text, in the colours of the page; ids depend on the content alone.
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "msvi"}
+_SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "msvi"}
 # Pictures that a page can hold, the first that is there.
 _MEDIA = {".png": "image/png", ".svg": "image/svg+xml", ".gif": "image/gif"}
 
@@ -72,13 +72,13 @@ def figure_html(figure: Figure, description: str, caption: str) -> str:
     with matplotlib.rc_context(_SVG):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", text.getvalue(), flags=re.DOTALL)
-    body = re.search(r"<svg[^>]*>(.*)</svg>", svg, re.DOTALL)[1]
+    (body,) = re.findall(r"<svg[^>]*>(.*)</svg>", svg, re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # the same in every figure, and nothing refers to them
     # Figures of equal content have equal ids; those below make them this figure's own.
     salt = re.sub(r"\W+", "-", description.lower())
     body = re.sub(r'( id="|url\(#|xlink:href="#)', lambda match: f"{match[1]}{salt}-", body)
     body = body.replace("xlink:href", "href").replace("#000000", "currentColor")
-    return _piece("drawing", body, re.search(r'viewBox="([^"]*)"', svg)[1], description, caption)
+    return _piece("drawing", body, re.findall(r'viewBox="([^"]*)"', svg)[0], description, caption)
 
 
 def image_html(path: str, description: str, caption: str) -> str:

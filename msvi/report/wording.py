@@ -95,7 +95,8 @@ def pooled_cell(results: list[Result], name: str, show: Callable) -> str:
 
 
 def _average(values: list[float | None], show: Callable) -> str:
-    return show(None if None in values else statistics.fmean(values)) if values else MISSING
+    known = [value for value in values if value is not None]
+    return show(statistics.fmean(known) if len(known) == len(values) else None) if values else MISSING
 
 
 def published_cell(value: float | None, missing: str = "") -> str:
