@@ -13,7 +13,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest
 
 lint: .venv/ready
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/basedpyright
 
 # Zensical's advertisement is no warning of ours.
 docs: .venv/ready
