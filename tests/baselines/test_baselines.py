@@ -75,6 +75,25 @@ def test_settings_are_plain_json_and_forecasts_have_the_fields_shape(name, tmp_p
     assert forecast.dtype == np.float32
 
 
+class Unread:
+    """A split that nothing may be read of."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"`{name}` of the test trajectories was read")
+
+
+@pytest.mark.parametrize("name", ["coarse", "dmd", "sindy"])
+def test_validation_chooses(name, tmp_path):
+    """Without a look at the test trajectories; other validation trajectories give other errors."""
+    equation = dataclasses.replace(LINE, num_frames=41)
+    config = make_config(equation=equation, stride=4, num_train=2, num_val=1, num_test=1, cache_dir=str(tmp_path))
+    dataset = load_dataset("burgers_1d", config.data)
+    chosen = fit_baseline(name, config, dataset).settings
+    assert fit_baseline(name, config, dataset._replace(test=Unread())).settings == chosen
+    other = fit_baseline(name, config, dataset._replace(val=dataset.test)).settings
+    assert other["chosen"]["val_nrmse"] != chosen["chosen"]["val_nrmse"]
+
+
 @pytest.mark.parametrize("equation", [LINE, KortewegDeVries1D(num_points=60, num_frames=5, t1=0.02)])
 def test_coarse_without_coarsening_is_the_reference_solution(equation):
     u = equation.solve(equation.sample_initial(np.random.default_rng(0)))[None]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import perturb
 
 from msvi.errors import InputError
 from msvi.forecast.config import ForecastConfig
@@ -18,6 +19,7 @@ from msvi.forecast.ensemble import (
     solve_sde,
     solver_steps,
 )
+from msvi.model.condition import Conditions, ConditionScale
 from msvi.model.scales import Scales
 
 RATE = jnp.array([1.0, 3.0])
@@ -205,6 +207,23 @@ def test_forecast_follows_drift_and_dispersion(model, params, two_frames):
     assert np.all(np.abs(noise.std(axis=0) - std) < 5 * std / np.sqrt(2 * MEMBERS))
     correlation = np.mean(noise * (start - start.mean(axis=0)), axis=0) / (std * start.std(axis=0))
     assert np.all(np.abs(correlation) < 5 / np.sqrt(MEMBERS))
+
+
+def test_dispersion_follows_the_forcing(model):
+    """In each step the noise has the variance of the forcing at its start, which changes on the way."""
+    model = dataclasses.replace(model, condition_scale=ConditionScale(forcing_mean=(0.0,), forcing_std=(1.0,)))
+    params = perturb(jax.jit(model.init)(jax.random.key(0)), scale=0.5)
+    t = DT * np.arange(3)
+    conditions = Conditions(forcing_t=jnp.array([0, t[-1]]), forcing=jnp.array([[-3.0], [3.0]]))
+    forecast = jax.jit(lambda key: forecast_latents(model, params, t, U0, key, MEMBERS, 1, "euler", conditions))
+    z, log_q = np.asarray(forecast(jax.random.key(1))), []
+    for k in range(2):
+        condition = conditions.at(jnp.asarray(t[k]))
+        log_q.append(np.asarray(model.log_q(params, condition)))
+        drift = jax.vmap(lambda z, k=k, c=condition: model.drift(params, jnp.asarray(t[k]), z, c))(z[:, k])
+        noise, std = z[:, k + 1] - z[:, k] - DT * np.asarray(drift), np.sqrt(DT) * np.exp(0.5 * log_q[-1])
+        assert np.all(np.abs(noise.std(axis=0) - std) < 5 * std / np.sqrt(2 * MEMBERS))
+    assert np.abs(log_q[1] - log_q[0]).max() > 0.5
 
 
 def draw_ensemble(model, num_members, num_times, seed=1):

@@ -339,6 +339,13 @@ def test_validation(smoke_run, parts, smoke_model, programs):
     expected = {name: record[name] for name in names}
     assert validate(state) == expected
     assert validate(state._replace(params=jax.tree.map(jnp.zeros_like, state.params))) == expected
+    # Nothing is validated on what is learned from or tested on.
+    val = parts[0].val
+    unseen = val._replace(u=np.full_like(val.u, np.nan))
+    other = parts[0]._replace(train=unseen, test=unseen)
+    assert loop.make_validation(smoke_model, other, smoke_run.config)(state) == expected
+    other = parts[0]._replace(val=val._replace(u=1.1 * val.u))
+    assert loop.make_validation(smoke_model, other, smoke_run.config)(state)["val_crps"] != expected["val_crps"]
 
     average = state.average["model"] | {"log_q": jnp.full_like(state.average["model"]["log_q"], 150.0)}
     diverged = validate(state._replace(average=state.average | {"model": average}))
