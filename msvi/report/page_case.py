@@ -123,7 +123,7 @@ def _baselines(case: Case) -> str:
         caption = "Medians of what anyone would try first, and of each of our models; means over seeds"
         text = table_html(quick_baselines_table([*case.runs, *case.cells]), caption) + (text if case.baselines else "")
     elif not case.baselines:
-        text += missing_html("baselines", f"msvi evaluate --config=configs/{case.key}.py --baseline=NAME")
+        text += missing_html("baselines", f"msvi evaluate --config=configs/{case.key}.py --baseline=NAME --results=results")
     return text + table_html(
         settings_table(case.baselines), "Settings of the baselines, chosen on the validation trajectories"
     )
@@ -201,4 +201,4 @@ def _missing(what: str, case: Case) -> str:
     r = runs[-1]
     layout = "cells_" if in_cells(r) else ""
     name = f"{case.key.replace('/', '_')}_{layout}d{r['micro_dim']}_s{r['seed']}"
-    return missing_html(what, f"msvi evaluate --workdir=runs/{name}")
+    return missing_html(what, f"msvi evaluate --workdir=runs/{name} --results=results")
