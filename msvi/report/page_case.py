@@ -123,7 +123,8 @@ def _baselines(case: Case) -> str:
         caption = "Medians of what anyone would try first, and of each of our models; means over seeds"
         text = table_html(quick_baselines_table([*case.runs, *case.cells]), caption) + (text if case.baselines else "")
     elif not case.baselines:
-        text += missing_html("baselines", f"msvi evaluate --config=configs/{case.key}.py --baseline=NAME --results=results")
+        command = f"msvi evaluate --config=configs/{case.key}.py --baseline=NAME --results=results"
+        text += missing_html("baselines", command)
     return text + table_html(
         settings_table(case.baselines), "Settings of the baselines, chosen on the validation trajectories"
     )
