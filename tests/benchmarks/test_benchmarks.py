@@ -46,7 +46,7 @@ def test_timer(monkeypatch):
 @pytest.fixture
 def in_folder(benchmarks, smoke_config, monkeypatch, tmp_path):
     """The command reads the smoke configuration and runs in an empty folder."""
-    monkeypatch.setattr(benchmarks.cli, "read_config", lambda: smoke_config)
+    monkeypatch.setattr(benchmarks.entry, "read_config", lambda: smoke_config)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
