@@ -1,4 +1,4 @@
-"""From a configuration and a data set to the model, what acts on it, and the estimator of its bound."""
+"""From a configuration and a data set to the model, and what acts on it."""
 
 import dataclasses
 
