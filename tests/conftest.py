@@ -1,6 +1,7 @@
 """Shared fixtures: a data set and a model small enough to build in every test."""
 
 import contextlib
+import os
 import tracemalloc
 
 import jax
@@ -13,7 +14,11 @@ from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.scales import Scales
 
-# Most of the time of small tests is compilation, and XLA's optimisations are most of that: half the time without.
+# Most of the time of tests is compilation. With XLA's older way to make loops of fused operations, and without
+# optimisations, it takes a sixth; `test_killed_while_saving` has the programs that users run. XLA reads this when it
+# first works.
+XLA_FLAGS = os.environ.get("XLA_FLAGS", "")  # as they came
+os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_cpu_use_fusion_emitters=false".strip()
 jax.config.update("jax_disable_most_optimizations", True)
 # Shapes that differ in rank and are broadcast all the same are a mistake more often than not.
 jax.config.update("jax_numpy_rank_promotion", "raise")

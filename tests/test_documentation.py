@@ -116,7 +116,7 @@ def small_fit(monkeypatch, compilation, tmp_path):
     monkeypatch.setattr(library, "fit", made_fit)
     monkeypatch.setattr(loop, "make_train_chunk", lambda *_: _no_steps)
     monkeypatch.setattr(loop, "make_validation", lambda *_: lambda state: scores)
-    with settings(compilation | {"jax_disable_most_optimizations": True}):
+    with settings(compilation):
         yield {"u": u, "t": t}
 
 

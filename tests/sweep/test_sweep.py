@@ -345,8 +345,6 @@ def test_sweep(evaluated, smoke_config, environment, tmp_path):
     (broken / "config.json").write_text(json.dumps(to_dict(dataclasses.replace(smoke_config, seed=2))))
     command = ["-m", "msvi", "sweep", SWEEP[2], f"--config.data.cache_dir={smoke_config.data.cache_dir}"]
     command += [f"--root={root}", f"--results={results}", "--workers=1"]
-    # Compiling is most of the time; here nothing depends on how well it is done.
-    environment = environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "True"}
     process = run_python(*command, "--set", "seed=0,1,2", environment=environment, cwd=ROOT)
     assert (process.returncode, process.stderr) == (1, f"1 of 3 runs failed: {broken}\n"), process.stdout
     lines = process.stdout.splitlines()

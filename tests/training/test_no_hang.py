@@ -20,7 +20,7 @@ import faulthandler, os, re, sys, threading, time
 kind, flags = sys.argv[1:]
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-os.environ["XLA_FLAGS"] = flags
+os.environ["XLA_FLAGS"] += " " + flags
 
 def leave_when_idle():
     used = -1.0

@@ -3,7 +3,7 @@
 A sum over the windows of a batch is made of partial sums then, so gradients differ by their rounding, 1e-7 relative. 40
 steps of training amplify that a hundredfold: 2e-5 in losses, whose terms are of order one. Other windows, or other
 random numbers, change the loss of a single step by more than 0.1. Compiling is nearly all that these tests cost: the
-programs are not optimised, and the model has no moving frame, which halves them.
+model has no moving frame, which halves it.
 """
 
 import json
@@ -92,25 +92,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.fixture(scope="module")
-def compilation_here(compilation):
-    """How the programs here are compiled."""
-    return compilation | {"jax_disable_most_optimizations": True}
-
-
-@pytest.fixture(scope="module")
-def environment_here(compilation_here):
-    """Environment variables with which a process compiles likewise, on one device."""
-    return {name.upper(): str(value) for name, value in compilation_here.items()} | {"XLA_FLAGS": ""}
-
-
-@pytest.fixture(scope="module")
 def config(smoke_config):
     """The training on one device."""
     return change(smoke_config, "model", micro_frame="fixed")
 
 
 @pytest.fixture(scope="module")
-def one_device(config, compilation_here, tmp_path_factory):
+def one_device(config, compilation, tmp_path_factory):
     """Folders of a run on one device: as it was after step 30, its only checkpoint being of step 20, and at its end."""
     half, whole = (tmp_path_factory.mktemp("one") / name for name in ("half", "whole"))
     append = Workdir.append_history
@@ -120,33 +108,35 @@ def one_device(config, compilation_here, tmp_path_factory):
         if entry["step"] == 30:
             shutil.copytree(whole, half)
 
-    with settings(compilation_here), pytest.MonkeyPatch.context() as patch:
+    with settings(compilation), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workdir, "append_history", append_and_copy)
         loop.train(config, str(whole))
     return half, whole
 
 
 @pytest.fixture(scope="module")
-def four_devices(config, one_device, environment_here, tmp_path_factory):
+def four_devices(config, one_device, environment, tmp_path_factory):
     """What the driver prints, and the folders of its runs: from the start half-way, and from there to the end."""
     base = tmp_path_factory.mktemp("four")
     half = shutil.copytree(one_device[0], base / "half")
-    environment = environment_here | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={DEVICES}"
     text = json.dumps(to_dict(change(config, "train", data_parallel=True)))
-    process = run_python("-c", DRIVER, text, base / "new", half, environment=environment, cwd=base)
+    process = run_python(
+        "-c", DRIVER, text, base / "new", half, environment=environment | {"XLA_FLAGS": flags}, cwd=base
+    )
     assert process.returncode == 0, process.stderr
     assert f"from step 0 to 20 on {DEVICES} x cpu" in process.stdout
     return json.loads(process.stdout.splitlines()[-1]), base / "new", half
 
 
 @pytest.fixture(scope="module")
-def parts(config, compilation_here):
+def parts(config, compilation):
     """On one device: the estimator of the bound, trajectories, and the compiled steps."""
     dataset = load_dataset(config.case, config.data)
     model = build_model(config, dataset)
     elbo, trajectories = build_elbo(config, model), build_trajectories(model, dataset.train)
     state = init_state(elbo, config.train, jax.random.key(0))
-    with settings(compilation_here):
+    with settings(compilation):
         chunk = make_train_chunk(elbo, config.inference, config.train).lower(state, trajectories, 1).compile()
     return elbo, trajectories, chunk
 
@@ -207,10 +197,10 @@ def said(process):
     return [line for line in (process[1] + process[2]).splitlines() if not line.startswith("[Gloo]")]
 
 
-def test_four_devices_then_one(four_devices, one_device, config, compilation_here):
+def test_four_devices_then_one(four_devices, one_device, config, compilation):
     """Half-way on four devices and the rest on one, with `data_parallel` set or not, is as all on one."""
     path = four_devices[1]
-    with settings(compilation_here):
+    with settings(compilation):
         loop.train(config, str(path))
     assert_close_run(path, one_device[1])
 
@@ -220,11 +210,11 @@ def test_one_device_then_four(four_devices, one_device):
     assert_close_run(four_devices[2], one_device[1])
 
 
-def test_two_processes(one_device, config, environment_here, tmp_path):
+def test_two_processes(one_device, config, environment, tmp_path):
     """Two processes of `train.py` with a device each: the numbers of one device, and only the first writes or says
     anything, so that the folder is like that of any run."""
     command = train_command(config, tmp_path / "run")
-    first, second = run_two_processes(*command, environment=environment_here, cwd=tmp_path)
+    first, second = run_two_processes(*command, environment=environment, cwd=tmp_path)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "from step 0 to 40 on 2 x cpu" in first[1] and "step     40/40" in first[1]
     assert said(second) == []
@@ -233,12 +223,12 @@ def test_two_processes(one_device, config, environment_here, tmp_path):
     assert names(tmp_path / "run") == names(one_device[1])
 
 
-def test_error_of_one_process_ends_all(config, environment_here, tmp_path):
+def test_error_of_one_process_ends_all(config, environment, tmp_path):
     """The first process alone sees what is wrong with the folder; both end with its sentence and status 2."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
     command = train_command(config, tmp_path / "run")
-    for code, _, errors in run_two_processes(*command, environment=environment_here, cwd=tmp_path):
+    for code, _, errors in run_two_processes(*command, environment=environment, cwd=tmp_path):
         assert code == 2
         assert "holds other files" in errors and "Traceback" not in errors
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
@@ -264,10 +254,10 @@ def test_several_processes_need_data_parallel(config, monkeypatch, tmp_path):
         ),
     ],
 )
-def test_processes_that_do_not_meet(config, environment_here, tmp_path, variables, message):
+def test_processes_that_do_not_meet(config, environment, tmp_path, variables, message):
     """One sentence and status 2 where nothing says who they are, or the others never come; no folder is made."""
     command = [*train_command(config, tmp_path / "run"), "--distributed"]
-    process = run_python("-c", IMPATIENT, *command, environment=environment_here | variables, cwd=tmp_path)
+    process = run_python("-c", IMPATIENT, *command, environment=environment | variables, cwd=tmp_path)
     assert process.returncode == 2
     assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1 and message in process.stderr
     assert not any(tmp_path.iterdir())
