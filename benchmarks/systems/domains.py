@@ -102,7 +102,10 @@ def draw_domain(system: Attractor, trained: TrainedModel) -> Figure:
     truth, found = roll_outs(system, trained, factor, 1)
     t = system.dt * np.arange(len(truth))
     x = factor * system.extent * np.arange(truth.shape[-1]) / truth.shape[-1]
-    return field_1d(t, x, truth[:, 0], found[:, 0])
+    figure = field_1d(t, x, truth[:, 0], found[:, 0])
+    for axes, title in zip(figure.axes, ("the equation", "one path of the model", "model − equation"), strict=False):
+        axes.set_title(title)
+    return figure
 
 
 def count_left(found: np.ndarray, truth: np.ndarray) -> int:
