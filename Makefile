@@ -1,15 +1,18 @@
-# `make demo`: data, training, evaluation of a small model. `make test`: the tests. `make docs`: the documentation, into
-# site/. All set up .venv first.
+# `make demo`: data, training, evaluation of a small model. `make test`: the tests but for the slow ones; `make test-all`:
+# all of them. `make docs`: the documentation, into site/. All set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-all lint docs clean
 
 demo: .venv/ready
 	$(BIN)/python train.py --config=configs/burgers_1d.py:demo --workdir=runs/demo
 	$(BIN)/python evaluate.py --workdir=runs/demo --results=runs/demo/results
 
 test: .venv/ready
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/ready
 	$(BIN)/python -m pytest
 
 lint: .venv/ready

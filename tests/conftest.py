@@ -14,11 +14,12 @@ from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.scales import Scales
 
-# Most of the time of tests is compilation. With XLA's older way to make loops of fused operations, and without
-# optimisations, it takes a sixth; `test_killed_while_saving` has the programs that users run. XLA reads this when it
-# first works.
+# Most of the time of tests is compilation. With XLA's older way to make loops of fused operations, in one piece and
+# without optimisations, it takes a sixth; `test_killed_while_saving` has the programs that users run. XLA reads this
+# when it first works.
 XLA_FLAGS = os.environ.get("XLA_FLAGS", "")  # as they came
-os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_cpu_use_fusion_emitters=false".strip()
+_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} {_FAST}".strip()
 jax.config.update("jax_disable_most_optimizations", True)
 # Shapes that differ in rank and are broadcast all the same are a mistake more often than not.
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -80,6 +80,7 @@ def told(compilation, tmp_path_factory):
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "hidden"), [("viscosity", "mu"), ("forcing", "forcing")])
 def test_what_acts_from_outside_is_learned(told, kind, hidden, programs, tmp_path):
     """Forecasts at viscosities, or under forcings, of no training trajectory; without them the error doubles."""
@@ -89,6 +90,7 @@ def test_what_acts_from_outside_is_learned(told, kind, hidden, programs, tmp_pat
     assert error < 0.1 and 2 * error < forecast_error(tmp_path / "blind.npz", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_half_of_the_frames(told, programs, tmp_path):
     """Half of the frames to learn from, other ones in each trajectory, cost less than a factor of 1.5."""
     arrays, error = told["viscosity"]
@@ -100,6 +102,7 @@ def test_half_of_the_frames(told, programs, tmp_path):
     assert forecast_error(tmp_path / "half.npz", tmp_path / "run", window=16) < 1.5 * error
 
 
+@pytest.mark.slow
 def test_other_data_under_the_same_name(programs, tmp_path):
     """A run neither goes on nor is read with a file that has changed since; one that is whole again is taken."""
     path, workdir = tmp_path / "data.npz", str(tmp_path / "run")
@@ -157,6 +160,7 @@ def test_file_from_the_command_line(monkeypatch, tmp_path):
         assert (dataset.test.mu.shape[1] if dataset.test.mu is not None else None) == parameters
 
 
+@pytest.mark.slow
 def test_notebook(environment, monkeypatch, tmp_path):
     """Every cell of the quickstart runs as it stands there; the forecast is good and the pictures are there."""
     for name, value in environment.items():
@@ -174,6 +178,7 @@ def test_notebook(environment, monkeypatch, tmp_path):
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
 
 
+@pytest.mark.slow
 def test_which_cell_sees_what(tmp_path):
     """The drift of a cell sees two to each side and the decoder's patches reach as far, the filter sees three; the
     encoder sees the neighbouring cells, and more only through the filter. Drawn into a file."""

@@ -342,6 +342,7 @@ def test_pictures(fitted, programs, tmp_path):
             msvi.plot(found, str(tmp_path / path), channel)
 
 
+@pytest.mark.slow
 def test_example_of_own_data(environment, tmp_path):
     """The script of a user, as it stands there: arrays, a model, a forecast in a file, and a picture of it."""
     process = run_python(ROOT / "examples" / "own_data.py", environment=environment, cwd=tmp_path)

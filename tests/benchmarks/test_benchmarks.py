@@ -51,6 +51,7 @@ def in_folder(benchmarks, smoke_config, monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_command(benchmarks, smoke_config, in_folder, programs, monkeypatch, capsys):
     """All parts of the recipe's step, of the dense step and of a forecast are measured, printed and written."""
     times = {"compile_s": 9.0, "min_s": 0.25, "median_s": 0.5, "max_s": 1.0}

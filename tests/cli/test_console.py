@@ -176,6 +176,7 @@ def test_what_cannot_be_written(paths, message, monkeypatch, tmp_path):
         forecast.check_paths(paths)
 
 
+@pytest.mark.slow
 def test_forecast_from_a_file(smoke_run, model, programs, environment, tmp_path):
     """The command writes what the library gives, and pictures of it, once, and refuses to write over it."""
     u0 = 0.25 * np.exp(-(np.linspace(-5, 5, *model.model.grid) ** 2))

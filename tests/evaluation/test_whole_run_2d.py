@@ -23,6 +23,9 @@ FIGURES = {
 }
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module", params=["burgers_2d", "cylinder_2d"])
 def evaluation(request, tmp_path_factory):
     """What `evaluate` returns after 20 steps."""

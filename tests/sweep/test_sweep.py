@@ -336,6 +336,7 @@ def test_figures(runs, tmp_path):
     assert all(os.path.getsize(path) > 1000 for path in paths)
 
 
+@pytest.mark.slow
 def test_sweep(evaluated, smoke_config, environment, tmp_path):
     """A real run beside a finished one and one that cannot start; then nothing is left to do."""
     root, results = tmp_path / "runs", tmp_path / "results"

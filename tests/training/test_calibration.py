@@ -56,6 +56,7 @@ def test_the_dispersion_stays_where_nothing_tells(ratio):
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_a_run_so_scaled(smoke_config, programs, tmp_path):
     """Weights and windows are those of any other run; forecasts are made with what the best validation had, whether the
     run was stopped in between or not."""

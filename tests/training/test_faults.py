@@ -222,6 +222,7 @@ def test_evaluation_beside_a_training(smoke_copy, smoke_run, capsys):
     )
 
 
+@pytest.mark.slow
 def test_full_disk(half_copy, smoke_run, compiled_once, fault_environment, tmp_path):
     """No space for the next checkpoint: one line and status 2. With space again the same command goes on to the end."""
     command = train_command(smoke_run.config, half_copy)
@@ -423,6 +424,7 @@ def starter(fault_environment, tmp_path):
         process.stdin.close()
 
 
+@pytest.mark.slow
 def test_killed_twenty_times(smoke_run, starter, tmp_path):
     """Killed while it starts, computes and saves, twenty times in a row: each start goes on from the newest checkpoint.
 

@@ -64,6 +64,7 @@ for nodes in (32, 64, 128):
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CORES < 2, reason="one core has no second thread to wait for")
 @pytest.mark.parametrize(
     ("kind", "flags"), [("smooth", ""), ("smooth", "--xla_cpu_multi_thread_eigen=false"), ("markov", "")]

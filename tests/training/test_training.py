@@ -108,6 +108,7 @@ def test_interrupted_between_checkpoints(half_copy, smoke_run, programs, monkeyp
     assert read_scalars(run.tensorboard) == expected_scalars(run)
 
 
+@pytest.mark.slow
 def test_killed_while_saving(smoke_run, tmp_path, tmp_path_factory):
     """`kill -9` within the save of the last checkpoint, when the best one of that step is there already.
 
