@@ -25,8 +25,8 @@ from msvi.recipe.build import build_model
 from msvi.recipe.suggest import resolve
 from msvi.training.build import build_elbo, build_trajectories
 from msvi.training.state import Origins, cut_frames, init_state, make_optimizer, sample_windows, window_times
-from msvi.training.workdir import write_json
 from msvi.types import Gaussian
+from msvi.writing import write_json
 
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
 REPEATS = flags.DEFINE_integer("repeats", 20, "Timed runs of each part, after one that is not timed.", lower_bound=1)

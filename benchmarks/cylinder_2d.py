@@ -19,7 +19,7 @@ from msvi.data.equations.cylinder_2d import Cylinder2D, Flow, strouhal_number, v
 from msvi.provenance import versions
 from msvi.report.axes import LEGEND_ABOVE, WIDTH, cell_edges, even_ticks, tidy
 from msvi.report.plots import DRIFT, REFERENCE, TRUTH
-from msvi.training.workdir import write_json
+from msvi.writing import write_json
 
 LATE = (10.0, 17.0)  # of the default grid
 COMMON = (9.0, 13.0)  # of every grid

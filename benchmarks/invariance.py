@@ -20,7 +20,7 @@ from benchmarks.systems.learn import custom_config, evaluated, format_checks
 from msvi.cli import entry
 from msvi.data.split import SPLITS
 from msvi.training.loop import train
-from msvi.training.workdir import write_json
+from msvi.writing import write_json
 
 STEPS = flags.DEFINE_integer("steps", 1000, "train.steps of each run.", lower_bound=1)
 ROOT = flags.DEFINE_string("root", "runs/invariance", "Folder of the data files and of the runs.")

@@ -33,7 +33,7 @@ from msvi.recipe.suggest import resolve
 from msvi.training.build import build_elbo, build_trajectories
 from msvi.training.loop import train
 from msvi.training.state import init_state
-from msvi.training.workdir import write_json
+from msvi.writing import write_json
 
 POINTS = flags.DEFINE_multi_integer("points", [128, 256, 512], "Points along each axis, one domain for each.")
 STEPS = flags.DEFINE_integer("steps", 20, "Of the training, and timed five times.", lower_bound=1)

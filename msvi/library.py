@@ -36,12 +36,12 @@ from msvi.recipe.variants import CUSTOM
 from msvi.report.animation import save_gif
 from msvi.report.plots_forecast import forecast_figure, forecast_frames
 from msvi.report.save import save_figure
-from msvi.training.checkpoint import explain_full_disk
 from msvi.training.loop import train
 from msvi.training.portable import read_archive, read_description, write_archive
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir
 from msvi.types import ONE_VARIANCE, Array, Params
+from msvi.writing import replacing
 
 _FRAMES_PER_SECOND = 12  # of a moving picture
 # Of the configuration.
@@ -130,7 +130,7 @@ def export(workdir: str, path: str) -> None:
     run, _ = open_run(workdir)
     found = read_description(run.model)
     state, record, _ = restore_run(run, found.config, None, found.model)
-    with open(run.model, encoding="utf-8") as file, explain_full_disk(os.path.dirname(os.path.abspath(path))):
+    with open(run.model, encoding="utf-8") as file:
         write_archive(path, file.read(), state.average["model"], record)
 
 
@@ -372,15 +372,10 @@ def _write(dataset: xr.Dataset, workdir: str) -> str:
       InputError: a run of other data is there.
     """
     run = Workdir(os.path.abspath(workdir))
-    temporary = run.data + ".tmp"
-    with explain_full_disk(os.path.dirname(run.path)):
-        os.makedirs(run.path, exist_ok=True)
-        dataset.to_netcdf(temporary, engine="h5netcdf")
-    if os.path.exists(run.data):
-        with xr.open_dataset(run.data, decode_cf=False) as before, xr.open_dataset(temporary, decode_cf=False) as now:
-            same = before.identical(now)
-        if not same and os.path.exists(run.config):
-            os.remove(temporary)
-            raise InputError(f"{run.path} holds a run that was trained on other data; choose another workdir.")
-    os.replace(temporary, run.data)
+    with replacing(run.data) as new:
+        dataset.to_netcdf(new, engine="h5netcdf")
+        if os.path.exists(run.data) and os.path.exists(run.config):
+            with xr.open_dataset(run.data, decode_cf=False) as before, xr.open_dataset(new, decode_cf=False) as now:
+                if not before.identical(now):
+                    raise InputError(f"{run.path} holds a run that was trained on other data; choose another workdir.")
     return run.data

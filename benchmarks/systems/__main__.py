@@ -19,7 +19,7 @@ from msvi.cli import entry
 from msvi.model.config import LAYOUTS
 from msvi.report.results import load_json
 from msvi.training.trained import load_trained
-from msvi.training.workdir import write_json
+from msvi.writing import write_json
 
 SYSTEM = flags.DEFINE_enum("system", None, list(SYSTEMS), "Which system.", required=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/systems_<system>[_cells] if left out.")

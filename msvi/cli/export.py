@@ -3,21 +3,18 @@
 import argparse
 import sys
 
-from msvi.errors import InputError
+from msvi.cli.status import one_line
 from msvi.library import export
 
 
+@one_line
 def main(arguments: list[str]) -> int:
     """Status 0 if the archive was written, and 2 if not."""
     parser = argparse.ArgumentParser(prog="msvi export", description=__doc__)
     parser.add_argument("workdir", help="folder of the run")
     parser.add_argument("archive", help="file to write, .zip; must not exist")
     given = parser.parse_args(arguments)
-    try:
-        export(given.workdir, given.archive)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    export(given.workdir, given.archive)
     print(given.archive)
     return 0
 

@@ -6,7 +6,6 @@ msvi forecast --workdir=runs/wave --initial=first.nc --times=0:2:201 --figure=fo
 
 import os
 import re
-import shutil
 
 import numpy as np
 import xarray as xr
@@ -19,6 +18,7 @@ from msvi.errors import InputError
 from msvi.library import load, plot
 from msvi.report.plots_forecast import channels_of
 from msvi.report.save import FORMATS
+from msvi.writing import replacing
 
 # What each file that is written may end with.
 _ENDINGS = {"output": (".nc", ".zarr"), "figure": tuple(f".{name}" for name in FORMATS), "animation": (".gif",)}
@@ -73,10 +73,10 @@ def main() -> None:
     if given.channel and given.channel not in channels_of(found):
         raise InputError(f"`--channel` must be one of {', '.join(channels_of(found))}, got {given.channel!r}.")
     for name, path in paths.items():
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if name == "output":
             write(found if given.parts else without_parts(found), path)
         else:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             plot(found, path, given.channel)
         print(path)
 
@@ -137,14 +137,11 @@ def without_parts(forecast: xr.Dataset) -> xr.Dataset:
 
 def write(dataset: xr.Dataset, path: str) -> None:
     """The data set as NetCDF or Zarr, under its name only when it is whole."""
-    temporary = path + ".tmp"
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    if path.endswith(".zarr"):
-        shutil.rmtree(temporary, ignore_errors=True)
-        dataset.to_zarr(temporary, zarr_format=2, consolidated=True)
-    else:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        if path.endswith(".zarr"):
+            dataset.to_zarr(temporary, zarr_format=2, consolidated=True)
+        else:
+            dataset.to_netcdf(temporary, engine="h5netcdf")
 
 
 def start() -> None:

@@ -3,10 +3,11 @@
 import argparse
 import sys
 
-from msvi.errors import InputError
+from msvi.cli.status import one_line
 from msvi.recipe.inspection import inspect
 
 
+@one_line
 def main(arguments: list[str]) -> int:
     """Status 0 if the file can be used and 2 if not."""
     parser = argparse.ArgumentParser(prog="msvi inspect", description=__doc__)
@@ -17,11 +18,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=_count, default=0, help="of the division into splits")
     given = parser.parse_args(arguments)
     boundary = tuple(given.boundary.split(",")) if given.boundary else ()
-    try:
-        text, usable = inspect(given.file, boundary, given.num_train, given.num_val, given.num_test, given.seed)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    text, usable = inspect(given.file, boundary, given.num_train, given.num_val, given.num_test, given.seed)
     print(text)
     return 0 if usable else 2
 

@@ -6,13 +6,14 @@ msvi report results/custom/my/d3_s0.json results/custom/my/d3_s1.json
 """
 
 import argparse
-import os
 import sys
 
-from msvi.errors import InputError
+from msvi.cli.status import one_line
 from msvi.report.page import build
+from msvi.writing import replace_file
 
 
+@one_line
 def main(arguments: list[str]) -> int:
     """Status 2 if there is nothing to report or a file cannot be used."""
     parser = argparse.ArgumentParser(
@@ -28,14 +29,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--figures", default="figures", help="folder of the pictures and animations of such a folder")
     parser.add_argument("--output", default="report.html", help="the page")
     given = parser.parse_args(arguments)
-    try:
-        text = build(given.paths or [given.results], given.figures)
-        with open(given.output + ".tmp", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(given.output + ".tmp", given.output)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    text = build(given.paths or [given.results], given.figures)
+    replace_file(given.output, text)
     print(f"{given.output}: {len(text.encode()) / 1e6:.1f} MB")
     return 0
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -36,11 +37,11 @@ from msvi.recipe.build import build_conditions, build_model
 from msvi.recipe.measure import field_scales
 from msvi.recipe.suggest import resolve
 from msvi.scores.scores import calibration
-from msvi.training.checkpoint import explain_full_disk
 from msvi.training.monitoring import add_pictures
 from msvi.training.trained import open_run, restore_run
-from msvi.training.workdir import Workdir, with_data_at, write_json
+from msvi.training.workdir import Workdir, with_data_at
 from msvi.types import Params
+from msvi.writing import explain_full_disk, write_json
 
 # What a baseline's numbers depend on beside what all do.
 _BASELINE_PACKAGES = {"coarse": ("scipy",), "dmd": ("pydmd", "scipy"), "sindy": ("pysindy", "scikit-learn", "scipy")}
@@ -233,10 +234,11 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
     baseline.forecast(dataset.test.t[0], np.asarray(dataset.test.u[0, 0]))
     forecast_seconds = time.monotonic() - fitted
     with progress.counting(_count(dataset)):
-        scores, *published = (
-            score_baseline(baseline.forecast, dataset, split, config, scales, progress.ended)
-            for split in (dataset.test, dataset.published)
-            if split is not None
+        _, groups = _score_splits(
+            lambda split: score_baseline(baseline.forecast, dataset, split, config, scales, progress.ended),
+            dataset,
+            config,
+            scales,
         )
     result = {
         "case": config.case,
@@ -244,12 +246,10 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
         "settings": baseline.settings,
         "fit_seconds": fitted - began,
         **_provenance(config, dataset, *_BASELINE_PACKAGES.get(name, ())),
-        **score_groups(scores, dataset, config, scales),
+        **groups,
+        "cost": {"forecast_seconds": forecast_seconds, "peak_memory_gib": peak_memory_gib()},
+        "evaluate_seconds": time.monotonic() - began,
     }
-    if dataset.published is not None:
-        result["published_test"] = split_totals(published[0], dataset.published, config)
-    result["cost"] = {"forecast_seconds": forecast_seconds, "peak_memory_gib": peak_memory_gib()}
-    result["evaluate_seconds"] = time.monotonic() - began
     return Evaluation(result, [path for place in places for path in _publish(place, result, config)])
 
 
@@ -263,19 +263,29 @@ def _score(
         "trajectories"
     )
     with progress.counting(_count(dataset)):
-        scores, *published = (
-            score_model(model, runs, dataset, split, config, progress.ended)
-            for split in (dataset.test, dataset.published)
-            if split is not None
+        scores, groups = _score_splits(
+            lambda split: score_model(model, runs, dataset, split, config, progress.ended),
+            dataset,
+            config,
+            model.scales,
         )
-    groups = score_groups(scores, dataset, config, model.scales)
     scored = scored_frames(dataset.test, config.forecast.stride)
     groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
-    if dataset.published is not None:
-        groups["published_test"] = split_totals(published[0], dataset.published, config)
     if config.case == "custom":
         progress.say(f"fitting what anyone would try first: {', '.join(_QUICK_BASELINES)}")
         groups["baselines"] = _baselines(dataset, config, model.scales)
+    return scores, groups
+
+
+def _score_splits(
+    score: Callable[[Split], SplitScores], dataset: Dataset, config: Config, scales: Scales
+) -> tuple[SplitScores, dict[str, Any]]:
+    """Scores of the test trajectories, and what the result file says of them and of the published ones, if there are
+    any."""
+    scores = score(dataset.test)
+    groups = score_groups(scores, dataset, config, scales)
+    if dataset.published is not None:
+        groups["published_test"] = split_totals(score(dataset.published), dataset.published, config)
     return scores, groups
 
 

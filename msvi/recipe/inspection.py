@@ -54,11 +54,10 @@ def inspect(
     wrong, chosen = [f"it {text}" for text in problems], []
     if dataset is not None and not wrong:
         try:
-            config = suggest.resolve(CUSTOM, dataset)
+            config, chosen = suggest.suggest(CUSTOM, dataset)
             build_model(config, dataset)
-            chosen = suggest.describe(CUSTOM, dataset)
         except InputError as error:
-            wrong = [str(error)]
+            wrong, chosen = [str(error)], []
     warnings = [] if dataset is None else list(find_warnings(dataset))
     lines += [] if wrong else ["nothing is wrong"]
     for title, texts_of_it in (("wrong", wrong), ("warnings", warnings), ("a training would take", chosen)):

@@ -77,14 +77,7 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     Raises:
       InputError: training fields that do not vary, or a grid that no coarsening divides.
     """
-    return _resolve(config, dataset, *_find_motion(config, dataset)) if _open(config) else config
-
-
-def _find_motion(config: Config, dataset: Dataset) -> tuple[Scales, Motion]:
-    """Scales of the fields, and their motion on the mesh that is given or aimed at."""
-    scales = field_scales(dataset.train)
-    coarsening = config.model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
-    return scales, find_motion(dataset.train, scales, coarsening)
+    return suggest(config, dataset)[0]
 
 
 def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -> Config:
@@ -169,9 +162,17 @@ def suggest_coarsening(grid: tuple[int, ...]) -> int:
     return min(choices, key=lambda s: (abs(np.log(shortest / s / aim)), s))
 
 
-def describe(config: Config, dataset: Dataset) -> list[str]:
-    """What `resolve` fills in and why, a line each."""
-    scales, motion = _find_motion(config, dataset)
+def suggest(config: Config, dataset: Dataset) -> tuple[Config, list[str]]:
+    """`resolve`, and a line for each thing that it filled in and why; none if nothing was left open.
+
+    Raises:
+      InputError: as `resolve`.
+    """
+    if not _open(config):
+        return config, []
+    scales = field_scales(dataset.train)
+    coarsening = config.model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
+    motion = find_motion(dataset.train, scales, coarsening)
     found = _resolve(config, dataset, scales, motion)
     m, i, why = found.model, found.inference, ""
     if config.model.micro_layout == "auto":
@@ -179,7 +180,7 @@ def describe(config: Config, dataset: Dataset) -> list[str]:
         why = _against_cells(config, dataset, i.posterior == "markov", focus) or "nothing speaks against cells"
         why = f" ({why})"
     paths = "rough, driven by noise" if motion.rough else "smooth"
-    return [
+    return found, [
         f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells",
         f"microscale layout {m.micro_layout}{why}, {m.micro_dim} latents "
         f"{'in each cell' if m.micro_layout == 'cells' else 'for the whole domain'}",

@@ -1,7 +1,6 @@
 """Checkpoints of the training state: written whole with checksums, kept beside a small record, read back strictly."""
 
 import contextlib
-import errno
 import functools
 import json
 import logging
@@ -19,6 +18,7 @@ import orbax.checkpoint as ocp
 from msvi.errors import InputError
 from msvi.provenance import file_checksum
 from msvi.training.state import TrainState
+from msvi.writing import explain_full_disk
 
 # In a checkpoint's folder: the CRC-32 of each of its other files, by relative path.
 _CHECKSUMS = "checksums.json"
@@ -189,28 +189,6 @@ class CheckpointStore:
                     shutil.rmtree(path)
                 else:
                     os.remove(path)
-
-
-@contextlib.contextmanager
-def explain_full_disk(folder: str) -> Iterator[None]:
-    """Turns what a full disk raises, which is not always an `OSError`, into one sentence.
-
-    Raises:
-      InputError: naming `folder`, which was to be written.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            reason = os.strerror(code)
-            if getattr(error, "errno", None) == code or reason in str(error):
-                raise InputError(
-                    f"{folder} cannot be written, the disk is full or a limit is reached ({reason}); free some space "
-                    "and give the same command again."
-                ) from None
-        raise
 
 
 def warn(message: str) -> None:

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Iterator
 
 from msvi.errors import InputError
-from msvi.training.checkpoint import explain_full_disk, warn
+from msvi.training.checkpoint import warn
+from msvi.writing import explain_full_disk
 
 
 @contextlib.contextmanager

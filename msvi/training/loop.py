@@ -22,7 +22,7 @@ from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib
 from msvi.recipe.build import build_conditions, build_model, check_data_file
-from msvi.recipe.suggest import describe, resolve
+from msvi.recipe.suggest import suggest
 from msvi.scores import metrics
 from msvi.training.build import build_elbo, build_trajectories, check_patches
 from msvi.training.calibration import calibrate
@@ -33,7 +33,8 @@ from msvi.training.signs import find_signs
 from msvi.training.state import Objective, TrainState, init_state, make_train_chunk, place_state
 from msvi.training.warm_start import warm_start
 from msvi.training.watchdog import watching
-from msvi.training.workdir import Workdir, check_same_data, check_same_scales, write_json
+from msvi.training.workdir import Workdir, check_same_data, check_same_scales
+from msvi.writing import write_json
 
 # Units of time, of the model's, over which a validation forecast goes.
 _HORIZON = 3
@@ -67,7 +68,7 @@ def train(config: Config, workdir: str) -> TrainState:
             check_wandb(config.train.wandb)
             check_data_file(config)
             dataset = load_dataset(config.case, config.data)
-            given, config = config, resolve(config, dataset)
+            given, (config, reasons) = config, suggest(config, dataset)
             frames = int(dataset.train.lengths.min())
             if config.inference.window > frames:
                 raise InputError(
@@ -93,8 +94,8 @@ def train(config: Config, workdir: str) -> TrainState:
                     held.enter_context(run.lock())
                     run.start(given, int(state.step))
                     write_json(run.model, describe_model(config, dataset, model))
-                    if config != given:
-                        print("\n  ".join(["from the training trajectories:", *describe(given, dataset)]))
+                    if reasons:
+                        print("\n  ".join(["from the training trajectories:", *reasons]))
         if mesh is not None:
             state = place_state(state, mesh)
         if int(state.step) < config.train.steps:

@@ -17,7 +17,8 @@ from tensorboardX.record_writer import RecordWriter
 from tensorboardX.writer import FileWriter
 
 from msvi.errors import InputError
-from msvi.training.checkpoint import explain_full_disk, warn
+from msvi.training.checkpoint import warn
+from msvi.writing import explain_full_disk
 
 # A function that takes numbers by their names in the history, `step` among them, some of them perhaps None.
 Add = Callable[[Mapping[str, Any]], None]

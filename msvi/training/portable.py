@@ -21,6 +21,7 @@ from msvi.model.multiscale import MultiscaleModel
 from msvi.model.scales import Scales
 from msvi.provenance import versions
 from msvi.types import Params
+from msvi.writing import replacing
 
 # Raised when what is written can no longer be read as before.
 _FORMAT = 1
@@ -108,14 +109,12 @@ def write_archive(path: str, text: str, params: Params, record: dict[str, Any]) 
       params: the weights.
       record: plain data.
     """
-    temporary = path + ".tmp"
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.json", text)
         archive.writestr("record.json", json.dumps(record, indent=1))
         for name, array in _named(params).items():
             with archive.open(f"params/{name}.npy", "w") as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-    os.replace(temporary, path)
 
 
 def read_archive(path: str) -> tuple[Described, Params]:

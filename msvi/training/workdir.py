@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -14,8 +13,9 @@ from msvi.config import Config, differences, load_json, to_dict
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.model.scales import Scales
-from msvi.training.checkpoint import CheckpointStore, explain_full_disk
+from msvi.training.checkpoint import CheckpointStore
 from msvi.training.lock import hold_lock
+from msvi.writing import explain_full_disk, replace_file
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
 _FREE = ("train.steps", "train.data_parallel", "train.wandb", "data.cache_dir")
@@ -216,31 +216,3 @@ def check_same_scales(record: dict[str, Any], scales: Scales, path: str) -> None
             f"The checkpoint in {path} has the scales {stored}, but the data give {found}; put back the data that it "
             "was trained on, or train in another workdir."
         )
-
-
-def write_json(path: str, values: dict[str, Any]) -> None:
-    """Writes strict JSON (no NaN), lists of numbers on one line, creating the folder."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    text = json.dumps(values, indent=1, allow_nan=False)
-    text = re.sub(r"\[\n([-+\w.,\s]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
-    replace_file(path, text + "\n")
-
-
-def replace_file(path: str, text: str) -> None:
-    """Writes beside the final place and renames, so that a killed process leaves no half file there.
-
-    Raises:
-      InputError: the disk is full; what stood there before still does.
-    """
-    temporary = path + ".tmp"
-    with explain_full_disk(os.path.dirname(path) or "."):
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.remove(temporary)
-            raise

@@ -11,7 +11,7 @@ from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
 from msvi.recipe.measure import field_scales, find_motion
-from msvi.recipe.suggest import describe, resolve, suggest_coarsening
+from msvi.recipe.suggest import resolve, suggest, suggest_coarsening
 from msvi.recipe.variants import CUSTOM
 
 FILE = DataConfig(equation=Recorded(), num_train=0, num_val=0, num_test=0, noise_std=0.0)
@@ -163,7 +163,7 @@ def test_mesh_carries_the_waves_that_noise_drives(boundary, waves, cells):
     found = resolve(OPEN, data(split, boundary)).model
     assert 64 // found.coarsening == cells
     # The motion is told as it was measured, on the mesh that was aimed at.
-    said = " ".join(describe(OPEN, data(split, boundary)))
+    said = " ".join(suggest(OPEN, data(split, boundary))[1])
     assert f"time unit {found.time_unit:.4g};" in said and f"correlated over {found.time_unit:.4g} " in said
     split = Split(t, np.cumsum(rng.standard_normal((12, 100, 64, 1)), axis=1))
     assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == 16
@@ -178,8 +178,9 @@ def test_layout_that_is_left_open():
     found = resolve(config, data(waves))
     assert (found.model.micro_layout, found.model.micro_frame, found.model.coordinates) == ("cells", "fixed", "cells")
     assert found.inference.window == 32 and found.inference.rotation == "learned"
-    assert "microscale layout cells (nothing speaks against cells), 1 latents in each cell" in describe(
-        config, data(waves)
+    assert (
+        "microscale layout cells (nothing speaks against cells), 1 latents in each cell"
+        in suggest(config, data(waves))[1]
     )
     assert (found.model.stencil_radius, found.model.linear_radius, found.model.quadratic_rank) == (3, 4, 128)
     assert found.forecast.dispersion == "validation" and resolve(OPEN, data(waves)).forecast.dispersion == "bound"
@@ -192,7 +193,7 @@ def test_layout_that_is_left_open():
     against = {"has edges": data(waves, "edge"), "noise drives": data(ornstein_uhlenbeck()), "one structure": data(one)}
     for why, dataset in against.items():
         assert resolve(config, dataset).model.micro_layout == "global"
-        assert why in describe(config, dataset)[1]
+        assert why in suggest(config, dataset)[1][1]
     asked = dataclasses.replace(config, model=dataclasses.replace(model, conservative=True))
     assert resolve(asked, data(one)).model.micro_layout == "cells"
 
@@ -249,6 +250,6 @@ def test_grid_that_nothing_divides_is_refused():
 
 def test_description_says_what_was_found():
     """A line each for mesh, time, posterior, window, weight and shifts."""
-    rough = " ".join(describe(OPEN, data(ornstein_uhlenbeck())))
+    rough = " ".join(suggest(OPEN, data(ornstein_uhlenbeck()))[1])
     assert "posterior markov" in rough and "rough" in rough and "16 cells" in rough
-    assert "posterior smooth" in " ".join(describe(OPEN, data(travelling_waves())))
+    assert "posterior smooth" in " ".join(suggest(OPEN, data(travelling_waves()))[1])

@@ -20,7 +20,7 @@ from smoke import assert_same_state, snapshot
 
 from msvi.errors import InputError
 from msvi.training import checkpoint
-from msvi.training.checkpoint import CheckpointStore, explain_full_disk
+from msvi.training.checkpoint import CheckpointStore
 from msvi.training.state import TrainState
 
 # Ways in which a file is damaged.
@@ -410,29 +410,3 @@ def test_disk_that_fills_up_within_a_save(tmp_path, monkeypatch, name):
     assert {str(path): path.read_bytes() for path in files(tmp_path)} == before
     store.save(make_state(6), {})
     assert names(tmp_path / "store") == ["3", "3.spare", "6", "6.spare"]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
-        ValueError(
-            'RESOURCE_EXHAUSTED: Failed to write 99 bytes to file 15: No space left on device [os_error_code="28"]'
-        ),
-        shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),
-    ],
-)
-def test_errors_of_a_full_disk(error):
-    """All that was seen to be raised on one, from `write` over tensorstore to `shutil`."""
-    with pytest.raises(InputError, match="/runs/one cannot be written") as explained, explain_full_disk("/runs/one"):
-        raise error
-    one_sentence(explained)
-
-
-@pytest.mark.parametrize("error", [PermissionError("not yours"), ValueError("other"), InputError("Disk is full.")])
-def test_other_errors_stay(error):
-    """Not everything that goes wrong while writing is a full disk."""
-    with pytest.raises(type(error)) as raised, explain_full_disk("/runs/one"):
-        raise error
-    assert raised.value is error

@@ -32,7 +32,8 @@ from msvi.training.checkpoint import CheckpointStore
 from msvi.training.monitoring import event_file
 from msvi.training.state import Objective
 from msvi.training.trained import open_run, restore_run
-from msvi.training.workdir import Workdir, write_json
+from msvi.training.workdir import Workdir
+from msvi.writing import write_json
 
 pytest_plugins = ["smoke"]
 
@@ -53,6 +54,7 @@ HOLDER = """
 import sys
 from msvi.training.monitoring import event_file
 from msvi.training.workdir import Workdir
+from msvi.writing import write_json
 
 with Workdir(sys.argv[1]).lock():
     print("held", flush=True)
