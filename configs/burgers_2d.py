@@ -34,7 +34,6 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     own = {
         "cells": {
             "model.micro_dim": 8,
-            "model.unit_gain": True,
             "model.encoder_pooling": 2,
             "model.stencil_radius": 2,
             "model.linear_radius": 2,

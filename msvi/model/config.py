@@ -27,8 +27,6 @@ class ModelConfig:
       coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file, or if it says
         none what `msvi.recipe.suggest` finds.
       n_sigma: half-width of the filter kernel in units of `s`.
-      unit_gain: whether the kernel is scaled to its initial sum, with which the macroscale state is a weighted mean of
-        the field. Where the microscale can carry the whole field, a kernel that is free may shrink to nothing.
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees; -1 leaves it to
         `msvi.recipe.suggest`.
       macro_hidden, micro_hidden: hidden widths of the two drift networks; of `cells`, where one gives both rates, it
@@ -76,7 +74,6 @@ class ModelConfig:
     micro_layout: str = "global"
     coarsening: int = 50
     n_sigma: int = 3
-    unit_gain: bool = False
     stencil_radius: int = 2
     macro_hidden: tuple[int, ...] = (64, 64)
     micro_hidden: tuple[int, ...] = (128, 128)

@@ -140,11 +140,6 @@ class MultiscaleModel:
             params["micro_log_var"] = jnp.full(layout.variance_shape, c.init_micro_log_var)
         return params | layout.init(key, *self._features(self.condition_scale.zeros(self.filter.coarse_grid)))
 
-    def kernel(self, params: Params) -> Array:
-        """Kernel of the macroscale filter, `(2 n_sigma s + 1,) * ndim`."""
-        kernel = params["kernel"]
-        return kernel * (self.filter.gain / kernel.sum()) if self.config.unit_gain else kernel
-
     def encode(self, params: Params, u: Array, mask: Array | None = None) -> Gaussian:
         """Latent distribution of one frame, from the frame alone.
 
@@ -162,12 +157,11 @@ class MultiscaleModel:
         u = self.scales.standardise(u)
         if mask is not None:
             u = fill_gaps(u, mask, self.boundary)
-        kernel = self.kernel(params)
-        coarse = self.filter.restrict(kernel, u)
+        coarse = self.filter.restrict(params["kernel"], u)
         zeta = coarse / self.filter.gain
         eta = jnp.zeros(self.places[1].shape)
         if self.config.micro_dim:
-            eta = self.layout.encode(params, zeta, u - self.filter.lift(kernel, coarse))
+            eta = self.layout.encode(params, zeta, u - self.filter.lift(params["kernel"], coarse))
         return Gaussian(self.join(zeta, eta), self._of_latents(params["posterior_log_var"]))
 
     def decode(self, params: Params, z: Array) -> Gaussian:
@@ -195,7 +189,7 @@ class MultiscaleModel:
         """The decoder's mean as macroscale part `lift(zeta)`, counted from zero, and microscale part
         `g(eta) v / v_m`."""
         zeta, eta = self.split(z)
-        macro = self.scales.restore(self.filter.lift(self.kernel(params), zeta) * self.filter.gain)
+        macro = self.scales.restore(self.filter.lift(params["kernel"], zeta) * self.filter.gain)
         if not self.config.micro_dim:
             return macro, jnp.zeros_like(macro)
         # v / v_m = 1 / (1 + v_m / v_M)
