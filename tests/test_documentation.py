@@ -124,6 +124,7 @@ def _no_steps(state, trajectories, count):
     return state._replace(step=state.step + count), Objective(*np.zeros((3, count)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_python_runs(page, small_fit):
     """Block after block of a page, with what those before it have left."""

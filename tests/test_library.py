@@ -175,6 +175,7 @@ def test_one_file(fitted, programs, tmp_path, capsys):
             msvi.load(path)
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on(fitted, programs, capsys):
     """With the data and fields of before nothing is trained again; other data are refused, and nothing is lost."""
     before = fitted.forecast(frame(), T, members=2)
@@ -287,6 +288,7 @@ def conditioned(model, model_config):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["field", "number"])
 def test_what_acts_from_outside(conditioned, number):
     """Parameters and forcing of each field or of all, as the evaluation takes them, in the model's unit of time."""

@@ -203,6 +203,7 @@ class ExactModel:
         return jnp.log(self.system.sigma**2 * self.unit * jnp.square(self.mixing).sum(axis=1))
 
 
+@pytest.mark.slow
 def test_ou_measures_do_not_depend_on_coordinates(tmp_path):
     """Rate, dispersion and noise of the exact model, in mixed coordinates and another unit of time, are found."""
     system = SMALL["ou_field"]

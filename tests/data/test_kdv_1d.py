@@ -111,6 +111,7 @@ def test_fast_soliton_overtakes_a_slow_one():
     assert np.abs(u[-1] - apart).max() > 1.0
 
 
+@pytest.mark.slow
 def test_fifth_order_convergence_in_time():
     """Slope of log error against log step, 5 within 0.2 on either side; measured 5.07.
 

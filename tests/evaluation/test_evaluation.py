@@ -249,6 +249,7 @@ def test_baseline(smoke_config, dataset, programs, tmp_path):
     assert format_table(result).startswith("burgers_1d, baseline persistence, 2 test trajectories")
 
 
+@pytest.mark.slow
 def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs, monkeypatch, tmp_path, capsys):
     """Evaluated again, in another process: the same numbers to the bit.
 
@@ -270,6 +271,7 @@ def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs
     assert f"train.learning_rate: 0.25 -> {smoke_config.train.learning_rate}" in printed
 
 
+@pytest.mark.slow
 def test_published_trajectory(evaluated, result, dataset, programs, monkeypatch, tmp_path):
     """Where the paper's test trajectory is kept apart, it is scored like the others and written beside them, the table
     left as it is; without one the key is absent.
@@ -317,6 +319,7 @@ def test_own_result_is_replaced(smoke_config, tmp_path):
     assert evaluation._other_run(str(path), change(smoke_config, "data", cache_dir="elsewhere")) == ""
 
 
+@pytest.mark.slow
 def test_diverged_forecast(smoke_run, programs, tmp_path):
     """A model whose forecast leaves the range of numbers is evaluated all the same: null in JSON, "diverged" shown."""
     run = Workdir(str(shutil.copytree(smoke_run.path, tmp_path / "run")))
@@ -337,6 +340,7 @@ def test_diverged_forecast(smoke_run, programs, tmp_path):
     assert len(list((tmp_path / "figures").iterdir())) == len(returned.paths) - 2
 
 
+@pytest.mark.slow
 def test_other_settings_of_the_forecast(smoke_run, result, programs, monkeypatch, tmp_path):
     """Solver, members and steps of the command are used and told, beside the result of the run's own settings."""
     run = shutil.copytree(smoke_run.path, tmp_path / "run")
@@ -355,6 +359,7 @@ def test_other_settings_of_the_forecast(smoke_run, result, programs, monkeypatch
         evaluate(str(run), str(tmp_path / "results"), data="my.npz")
 
 
+@pytest.mark.slow
 def test_settings_that_were_left_to_the_data(smoke_run, programs, monkeypatch, tmp_path):
     """What the training data fill in is no other setting than the run's: the result goes where those of runs go."""
     run = shutil.copytree(smoke_run.path, tmp_path / "run")
@@ -427,6 +432,7 @@ def test_untrained_workdir(smoke_config, tmp_path):
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_model(half_copy, smoke_config, programs, tmp_path):
     """A folder whose configuration was edited after training: the checkpoint does not fit, and that is said."""
     edited = change(smoke_config, "model", micro_dim=3)
@@ -449,6 +455,7 @@ def second_run(smoke_run, smoke_config, tmp_path):
     return run.path
 
 
+@pytest.mark.slow
 def test_ensemble_of_runs(smoke_run, second_run, result, dataset, programs, tmp_path):
     """Two seeds as one: half of the members each, the mean of both reconstructions, and a file of their own."""
     returned = evaluate_ensemble([smoke_run.path, second_run], str(tmp_path / "results"))

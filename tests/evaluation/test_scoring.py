@@ -58,6 +58,7 @@ def test_other_times_are_met_by_the_nearest_frame():
     np.testing.assert_array_equal(index, [[0, 1, 2], [0, 1, 2]])
 
 
+@pytest.mark.slow
 def test_shorter_trajectories_score_as_they_would_alone(scored, ragged, model, params, config):
     """What fills the arrays changes no score: the same forecast, cut at the trajectory's end."""
     np.testing.assert_array_equal(scored_frames(ragged, 1).sum(axis=1), LENGTHS)
@@ -87,6 +88,7 @@ def test_result_of_unequal_trajectories(scored, ragged, model, config):
         assert found == pytest.approx(lead[first] - lead[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_known_truth(model, params, ragged, config):
     """Nothing is said of the noise-free truth, no null stands in its place; gaps leave the truth's spectrum out."""
     runs = jax.tree.map(lambda a: a[None], params)
@@ -169,6 +171,7 @@ def test_baseline_of_a_first_frame_with_gaps(config):
     np.testing.assert_allclose(found["test"]["nrmse"]["median"], 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_is_scored_alike_in_any_units(model, params, config, ragged):
     """The same standardised data with scales of 1e20 about a mean: the same relative scores."""
     runs, found = jax.tree.map(lambda a: a[None], params), []

@@ -209,6 +209,7 @@ def test_forecast_follows_drift_and_dispersion(model, params, two_frames):
     assert np.all(np.abs(correlation) < 5 / np.sqrt(MEMBERS))
 
 
+@pytest.mark.slow
 def test_dispersion_follows_the_forcing(model):
     """In each step the noise has the variance of the forcing at its start, which changes on the way."""
     model = dataclasses.replace(model, condition_scale=ConditionScale(forcing_mean=(0.0,), forcing_std=(1.0,)))

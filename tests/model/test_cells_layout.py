@@ -342,6 +342,7 @@ def test_patches_know_what_they_need(changes):
     assert np.abs(within(reach - 1) - whole).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotates", [False, True])
 def test_patches_estimate_the_bound_of_the_whole(rotates):
     """Averaged over all places, likelihood and residual per value of patches are those of the domain.
