@@ -18,6 +18,7 @@ from msvi.report.results import (
     load_baselines,
     load_cells,
     load_data_files,
+    load_domains,
     load_ensembles,
     load_results,
     load_systems,
@@ -35,7 +36,7 @@ from msvi.report.tables import (
     results_table,
     summary_table,
 )
-from msvi.report.tables_systems import checks_table, systems_scores_table
+from msvi.report.tables_systems import checks_table, patches_table, systems_scores_table
 
 Result = dict[str, Any]
 
@@ -88,6 +89,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "data files": data_files_table(load_data_files(directory)),
         "systems": systems_scores_table(systems),
         "checks": checks_table(systems),
+        "patches": patches_table(load_domains(directory)),
     }
     return {name: markdown(table) for name, table in tables.items()}
 

@@ -87,6 +87,23 @@ def load_systems(directory: str) -> list[dict[str, Any]]:
     return results
 
 
+def load_domains(directory: str) -> list[dict[str, Any]]:
+    """What `benchmark/patches.json` below `directory` holds of each domain; nothing if it is not there.
+
+    Raises:
+      InputError: the file was cut off, or is another one.
+    """
+    path = os.path.join(directory, "benchmark", "patches.json")
+    if not os.path.exists(path):
+        return []
+    measured = load_json(path)
+    if "domains" not in measured:
+        raise InputError(
+            f"{path} must hold the `domains` of `python -m benchmarks.patches`; write it again or remove it."
+        )
+    return measured["domains"]
+
+
 def load_result(path: str) -> dict[str, Any]:
     """The result in a file, of whatever it is: of a run, a baseline, an ensemble or a system.
 

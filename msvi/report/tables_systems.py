@@ -1,4 +1,4 @@
-"""Tables of systems of which something is known exactly, from the files in `results/systems/`."""
+"""Tables of systems of which something is known exactly, `results/systems/`, and of larger and larger domains."""
 
 from typing import Any
 
@@ -30,6 +30,23 @@ def systems_scores_table(results: list[dict[str, Any]]) -> Table:
             rows.append([r["system"], label, *others, *found])
     columns = ["system", "score, median", *(BASELINE_LABELS[name] for name in names), "global", "in cells"]
     return Table(columns, rows)
+
+
+def patches_table(domains: list[dict[str, Any]]) -> Table:
+    """What learning from patches costs on each of several domains, as `python -m benchmarks.patches` measures it."""
+    rows = [
+        [
+            " x ".join(map(str, d["points"])),
+            " x ".join(map(str, d["cells"])),
+            f"{d['latents']:,}",
+            f"{d['parameters']:,}",
+            f"{d['step_s']:.2f} s",
+            f"{d['file_gib']:.2f} GiB",
+            f"{d['peak_memory_gib']:.1f} GiB",
+        ]
+        for d in domains
+    ]
+    return Table(["points", "cells", "latents", "parameters", "a step", "data file", "memory at most"], rows)
 
 
 def _values(value: float | list[float | None] | None) -> str:

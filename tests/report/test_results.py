@@ -13,6 +13,7 @@ from msvi.report.readme import find_pages, insert_table, main, make_tables, over
 from msvi.report.results import (
     draw_sweeps,
     load_baselines,
+    load_domains,
     load_results,
     sweep_figure,
     text_table,
@@ -30,8 +31,14 @@ from msvi.report.tables import (
     summary_table,
     time_until,
 )
+from msvi.report.tables_systems import patches_table
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+# What `python -m benchmarks.patches` measures of one.
+DOMAIN = {"points": [128, 64], "cells": [32, 16], "latents": 1536, "parameters": 60392}
+DOMAIN |= {"step_s": 0.394, "file_gib": 0.0634, "peak_memory_gib": 2.52}
 
 
 def named(table):
@@ -238,6 +245,19 @@ def test_order(tmp_path):
     assert load_results(str(tmp_path / "nowhere")) == []
 
 
+def test_domains(tmp_path):
+    """A row for each domain; none without a file, and another file is refused."""
+    assert patches_table(load_domains(str(tmp_path))).rows == []
+    (tmp_path / "benchmark").mkdir()
+    path = tmp_path / "benchmark" / "patches.json"
+    path.write_text(json.dumps({"domains": [DOMAIN]}))
+    row = ["128 x 64", "32 x 16", "1,536", "60,392", "0.39 s", "0.06 GiB", "2.5 GiB"]
+    assert patches_table(load_domains(str(tmp_path))).rows == [row]
+    path.write_text("{}")
+    with pytest.raises(InputError, match="must hold the `domains`"):
+        load_domains(str(tmp_path))
+
+
 def test_baselines_in_their_order(tmp_path):
     """As the tables list them, not by name; runs are not among them."""
     write(tmp_path, make_result(case="kdv_1d"))
@@ -385,6 +405,8 @@ def test_command(tmp_path, monkeypatch, capsys):
     system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
     (results / "systems").mkdir()
     (results / "systems" / "wave.json").write_text(json.dumps(system))
+    (results / "benchmark").mkdir()
+    (results / "benchmark" / "patches.json").write_text(json.dumps({"domains": [DOMAIN]}))
     tables = make_tables(str(results))
     assert all(len(table.splitlines()) > 2 for table in tables.values())
 
