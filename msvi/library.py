@@ -9,8 +9,10 @@ Fields come and go in the units of the data, forecasts as `xarray.Dataset` under
 """
 
 import dataclasses
+import difflib
 import functools
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +46,8 @@ from msvi.types import ONE_VARIANCE, Array, Params
 from msvi.writing import replacing
 
 _FRAMES_PER_SECOND = 12  # of a moving picture
+# Of the data, that a forecast may be long: more is a time in another unit.
+_MOST_FRAMES = 1e6
 # Of the configuration.
 _GROUPS = ("model", "inference", "train", "forecast", "data")
 
@@ -206,6 +210,9 @@ class Model:
 
         Raises:
           InputError: a shape, times or conditions that do not fit.
+
+        Warns:
+          RuntimeWarning: members that are not finite, and from when on.
         """
         u0, several = self._naming.initial_fields(u0)
         t, since = self._naming.times(t)
@@ -213,6 +220,12 @@ class Model:
             raise InputError(f"`members` must be at least 1, got {members}.")
         conditions = self._conditions(mu, forcing, since, u0)
         settings = {"model": self.model, "members": members, "noise": noise, "solver": self.config.forecast.solver}
+        spacing = self.model.scales.spacing
+        if since[-1] > _MOST_FRAMES * spacing:
+            raise InputError(
+                f"`t` spans {since[-1] / spacing:.3g} times what lies between frames of the data, {spacing:.3g}; at "
+                f"most {_MOST_FRAMES:.0g} can be forecast; give times in the unit of the data."
+            )
         steps = solver_steps(since[None], self.model.scales.spacing, self.config.forecast.steps_per_frame)[0]
         found = []
         for number, frame in enumerate(u0):
@@ -221,6 +234,7 @@ class Model:
             arrays = _forecast(self.params, since, steps, *split_gaps(frame), acting, key, **settings)
             found.append({name: np.asarray(array) for name, array in arrays.items()})
         arrays = {name: np.stack([one[name] for one in found]) for name in found[0]}
+        _warn_of_lost(arrays[""], t)
         for name, part in (("macro", arrays.pop("macro")), ("micro", arrays.pop("micro"))):
             arrays |= {name: part} if parts else {}
         front = ("initial",) if several else ()
@@ -337,6 +351,19 @@ def _forecast(
     return found | {"": found[""].swapaxes(0, 1)}
 
 
+def _warn_of_lost(u: np.ndarray, t: np.ndarray) -> None:
+    """Warns of members `(initial, member, time, *grid, channel)` that are not finite."""
+    lost = ~np.isfinite(u).all(axis=tuple(range(3, u.ndim)))
+    if lost.any():
+        members, first = lost.any(axis=-1), t[lost.reshape(-1, len(t)).any(axis=0).argmax()]
+        warnings.warn(
+            f"{members.sum()} of {members.size} members of the forecast are not finite, the first of them from {first} "
+            "on; forecast a shorter time, or train longer.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
 @functools.partial(jax.jit, static_argnames="model")
 def _encode(params: Params, u: Array, mask: Array | None, *, model: MultiscaleModel) -> Array:
     """Mean latent states `(frame, latent_dim)` of frames `(frame, *grid, channel)`."""
@@ -359,8 +386,10 @@ def _with_fields(config: Config, fields: dict[str, Any]) -> Config:
         own = name.removeprefix("data_") if name == "data_seed" else name
         groups = [group for group in _GROUPS if own in values[group]]
         if not groups:
-            known = [field for group in _GROUPS for field in values[group]]
-            raise InputError(f"There is no field `{name}`; known are {', '.join(sorted(known))}.")
+            known = sorted(field for group in _GROUPS for field in values[group])
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}."
+            raise InputError(f"There is no field `{name}`; {hint}")
         values[groups[0]][own] = value
     return from_dict(values)
 

@@ -94,6 +94,21 @@ def test_forecast_has_the_names_of_the_data(fitted, programs, tmp_path):
         assert float(noise.min()) > 0 and float(noise.std("time").max()) < 1e-2 * float(noise.max())
 
 
+def test_members_that_are_lost(fitted, programs):
+    """A forecast that is not finite says so, with how many members and since when."""
+    params = fitted.params | {"log_q": np.full_like(fitted.params["log_q"], 200.0)}
+    diverging = dataclasses.replace(fitted, params=params)
+    with pytest.warns(RuntimeWarning, match=rf"{MEMBERS} of {MEMBERS} members .* not finite, the first of them from"):
+        found = diverging.forecast(frame(), dataset().time.values, members=MEMBERS)
+    assert not np.isfinite(found.wind).all()
+
+
+def test_times_in_another_unit(fitted):
+    """Are refused, where a forecast would not end."""
+    with pytest.raises(msvi.InputError, match="give times in the unit of the data"):
+        fitted.forecast(frame(), T[0] + 1e9 * np.arange(3.0), members=2)
+
+
 def test_several_fields_with_gaps(fitted, programs):
     """One after another as each alone, with keys of their own; a gap is filled in; the horizon is as long as asked."""
     t = T[0] + 3.0 * np.arange(12)  # hours, three times as far apart as half a day of the training is long
@@ -231,7 +246,11 @@ def test_arrays_are_files_of_the_layout(monkeypatch, tmp_path):
         (lambda: (np.ones((3, 4)), T), {"boundary": "periodic"}, "must have the shape"),
         (lambda: (dataset(), T), {}, "leave out t"),
         (lambda: (xr.Dataset({"a": ("b", np.ones(3))}),), {}, "with an axis `time`"),
-        (lambda: (waves()[0], T), {"boundary": "periodic", "micro_dims": 3}, "There is no field `micro_dims`"),
+        (
+            lambda: (waves()[0], T),
+            {"boundary": "periodic", "micro_dims": 3},
+            "There is no field `micro_dims`; did you mean `micro_dim`",
+        ),
         (lambda: ("nowhere.npz",), {}, "There is no data file"),
         (lambda: ("nowhere.npz", T), {}, "leave out t"),
     ],

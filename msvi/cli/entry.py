@@ -236,7 +236,7 @@ def _explain(argv: list[str], message: str) -> str:
     for argument in argv[1:]:
         name = argument.lstrip("-").partition("=")[0]
         fields = _fields_like(name.removeprefix("config."))
-        meant = f"`{fields[0]}`" if fields else f"`{close[1]}`" if close else ""
+        meant = f"`{fields[0]}`" if fields else f"`{name.rpartition('.')[0]}.{close[1]}`" if close else ""
         hint = f"did you mean {meant}?" if meant else "--help lists all fields."
         if name.startswith("config.") and any(re.search(rf"\b{part}\b", message) for part in name.split(".")[-2:]):
             return f"`--{name}` names no field of the configuration; {hint}"

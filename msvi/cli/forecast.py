@@ -6,6 +6,7 @@ msvi forecast --workdir=runs/wave --initial=first.nc --times=0:2:201 --figure=fo
 
 import os
 import re
+import warnings
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from msvi.errors import InputError
 from msvi.library import load, plot
 from msvi.report.plots_forecast import channels_of
 from msvi.report.save import FORMATS
+from msvi.training.checkpoint import warn
 from msvi.writing import replacing
 
 # What each file that is written may end with.
@@ -60,16 +62,20 @@ def main() -> None:
     model = load(given.workdir)
     initial = read_initial(given.initial, model.labels, model.model.field_shape)
     check_forcing_times(initial, t, given.initial)
-    found = model.forecast(
-        initial.u,
-        t,
-        given.members,
-        noise=given.noise,
-        parts=True,  # which pictures show
-        seed=given.seed,
-        mu=initial.mu,
-        forcing=initial.forcing,
-    )
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found = model.forecast(
+            initial.u,
+            t,
+            given.members,
+            noise=given.noise,
+            parts=True,  # which pictures show
+            seed=given.seed,
+            mu=initial.mu,
+            forcing=initial.forcing,
+        )
+    for warning in warned:
+        warn(str(warning.message))
     if given.channel and given.channel not in channels_of(found):
         raise InputError(f"`--channel` must be one of {', '.join(channels_of(found))}, got {given.channel!r}.")
     for name, path in paths.items():
@@ -106,12 +112,17 @@ def read_times(text: str) -> np.ndarray:
     try:
         if re.fullmatch(rf"{number}:{number}:\d+", text):
             first, last, count = text.split(":")
-            return np.linspace(float(first), float(last), int(count))
-        return np.array([float(part) for part in text.split(",")])
+            t = np.linspace(float(first), float(last), int(count))
+        else:
+            t = np.array([float(part) for part in text.split(",")])
+        if len(t) > 1 and np.isfinite(t).all() and (np.diff(t) > 0).all():
+            return t
     except ValueError:
-        raise InputError(
-            f"`--times` must be FIRST:LAST:NUMBER or numbers with commas between, got {text!r}; 0:2:201 for example."
-        ) from None
+        pass
+    raise InputError(
+        f"`--times` must be FIRST:LAST:NUMBER or numbers with commas between, two or more and increasing, got "
+        f"{text!r}; 0:2:201 for example."
+    )
 
 
 def check_forcing_times(initial: Initial, t: np.ndarray, path: str) -> None:

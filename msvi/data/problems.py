@@ -94,7 +94,10 @@ def _times(layout: Layout) -> Iterator[tuple[str, str]]:
 def _boundary(layout: Layout) -> Iterator[tuple[str, str]]:
     number = len(layout.grid)
     axes = f"{number} {'axis' if number == 1 else 'axes'}"
-    give = f"give --config.data.boundary={','.join(('periodic', 'edge', 'edge')[:number])} or what it is"
+    give = (
+        f"give --config.data.boundary={','.join(('periodic', 'edge', 'edge')[:number])} or what it is (--boundary of "
+        "`msvi inspect`, `boundary` of `msvi.fit`)"
+    )
     if layout.boundary is None:
         yield "boundary", f"does not say the boundary of its {axes}; {give}"
     elif len(layout.boundary) != number or not set(layout.boundary) <= set(BOUNDARIES):

@@ -99,7 +99,7 @@ def test_times():
     """Evenly spaced or one by one."""
     np.testing.assert_allclose(forecast.read_times("0:2:5"), [0, 0.5, 1, 1.5, 2])
     np.testing.assert_allclose(forecast.read_times("-1e-1,0,3"), [-0.1, 0, 3])
-    for text in ("0:2", "a,b", ""):
+    for text in ("0:2", "a,b", "", "0,5,3", "1:0:5", "0,nan", "2"):
         with pytest.raises(msvi.InputError, match="`--times` must be FIRST:LAST:NUMBER"):
             forecast.read_times(text)
 
