@@ -9,11 +9,12 @@ demo: .venv/ready
 	$(BIN)/python train.py --config=configs/burgers_1d.py:demo --workdir=runs/demo
 	$(BIN)/python evaluate.py --workdir=runs/demo --results=runs/demo/results
 
+# Tests run side by side, one on each core: threads of linear algebra would wait for each other.
 test: .venv/ready
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
 
 test-all: .venv/ready
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/basedpyright

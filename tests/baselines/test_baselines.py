@@ -104,6 +104,7 @@ def test_coarse_without_coarsening_is_the_reference_solution(equation):
     np.testing.assert_allclose(baseline.forecast(equation.t[::2], u[0, 0]), u[0, ::2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_coarse_converges_with_the_mesh():
     """The scheme is of second order, the cubic interpolation of a higher one."""
     equation = Burgers1D(num_points=240, num_frames=5, t1=0.2, viscosity=1e-2, max_dt=5e-4)

@@ -232,6 +232,7 @@ def test_evaluate(evaluated):
     assert sorted(path.name for path in evaluated.results.parent.iterdir()) == ["results", "run"]
 
 
+@pytest.mark.slow
 def test_without_a_folder_of_results(places, environment, tmp_path):
     """The result of a baseline goes to a folder of its own among the runs; nothing else is written."""
     command = [EVALUATE, *SMOKE, "--baseline=persistence"]

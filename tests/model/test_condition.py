@@ -74,6 +74,7 @@ def test_local_forcing_acts_on_its_cell(model):
     assert (np.abs(change[5:]) > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_forecast_follows_the_forcing(model):
     """Without noise and with the drift of the last layer's bias alone, a latent is the integral of what acts on it."""
     scale = ConditionScale(forcing_mean=(0.0,), forcing_std=(1.0,))

@@ -283,6 +283,7 @@ def test_full_disk_names_the_folder(smoke_config, tmp_path, name):
         write()
 
 
+@pytest.mark.slow
 def test_second_process_is_refused(half_copy, smoke_config, environment, tmp_path):
     """A command on a workdir in which another process trains: it is named, and nothing is touched."""
     with Workdir(str(half_copy)).lock():

@@ -31,6 +31,7 @@ from msvi.training.state import init_state, make_train_chunk
 from msvi.training.workdir import Workdir
 
 pytest_plugins = ["smoke"]
+pytestmark = pytest.mark.slow
 
 # Of the losses' terms, of order one; five times what is seen.
 TOLERANCE = 1e-4
@@ -197,7 +198,6 @@ def said(process):
     return [line for line in (process[1] + process[2]).splitlines() if not line.startswith("[Gloo]")]
 
 
-@pytest.mark.slow
 def test_four_devices_then_one(four_devices, one_device, config, compilation):
     """Half-way on four devices and the rest on one, with `data_parallel` set or not, is as all on one."""
     path = four_devices[1]
@@ -211,7 +211,6 @@ def test_one_device_then_four(four_devices, one_device):
     assert_close_run(four_devices[2], one_device[1])
 
 
-@pytest.mark.slow
 def test_two_processes(one_device, config, environment, tmp_path):
     """Two processes of `train.py` with a device each: the numbers of one device, and only the first writes or says
     anything, so that the folder is like that of any run."""
@@ -225,7 +224,6 @@ def test_two_processes(one_device, config, environment, tmp_path):
     assert names(tmp_path / "run") == names(one_device[1])
 
 
-@pytest.mark.slow
 def test_error_of_one_process_ends_all(config, environment, tmp_path):
     """The first process alone sees what is wrong with the folder; both end with its sentence and status 2."""
     (tmp_path / "run").mkdir()

@@ -85,6 +85,7 @@ def test_resumed_equals_uninterrupted(half_copy, smoke_run, programs, capsys):
     assert json.loads((half_copy / "config.json").read_text())["train"]["steps"] == 40
 
 
+@pytest.mark.slow
 def test_interrupted_between_checkpoints(half_copy, smoke_run, programs, monkeypatch):
     """Stopped at step 30, after its history but long before its checkpoint, and with a torn last line: no trace."""
     append = Workdir.append_history
@@ -340,6 +341,7 @@ def test_best_checkpoint_is_the_best(smoke_run):
     assert record["train_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_validation(smoke_run, parts, smoke_model, programs):
     """The validation of a checkpoint gives the number in its record, from the averaged weights.
 

@@ -50,6 +50,7 @@ def test_larger_model_begins_as_the_smaller_one(model_config, model, frame):
         np.testing.assert_array_equal(params[name][small.latent_dim :], fresh[name][small.latent_dim :])
 
 
+@pytest.mark.slow
 def test_new_latents_can_be_learned(model_config, model):
     """They do not act on the field yet, but the gradient of the weights that would let them does not vanish."""
     (_, weights), (large, fresh) = make_models(model_config, model, 1, 2, "fixed")
@@ -74,6 +75,7 @@ def test_from_the_closure(model_config, model):
     np.testing.assert_allclose(large.drift(params, t, z)[old], small.drift(weights, t, z[old]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_other_run(half_run, smoke_config, programs, tmp_path, monkeypatch):
     """The state before the first step holds the averaged weights of the other run's best checkpoint, a fresh optimiser
     and step 0; a run that has begun resumes its own checkpoint and does not look there again."""
