@@ -230,13 +230,21 @@ def _explained(argv: list[str]) -> Iterator[None]:
         raise InputError(_explain(argv, str(error.args[0] if error.args else error))) from None
 
 
+def _mended(name: str, part: str) -> str:
+    """`name` with `part` in place of what is most like it between two points: a field, or its group."""
+    parts = name.split(".")
+    alike = [difflib.SequenceMatcher(None, one, part).ratio() for one in parts]
+    parts[alike.index(max(alike))] = part
+    return ".".join(parts)
+
+
 def _explain(argv: list[str], message: str) -> str:
     """Names the override that does not fit: `ml_collections` reports it by its last part alone."""
     close = re.search(r'Did you mean "(\w+)"', message)
     for argument in argv[1:]:
         name = argument.lstrip("-").partition("=")[0]
         fields = _fields_like(name.removeprefix("config."))
-        meant = f"`{fields[0]}`" if fields else f"`{name.rpartition('.')[0]}.{close[1]}`" if close else ""
+        meant = f"`{fields[0]}`" if fields else f"`{_mended(name, close[1])}`" if close else ""
         hint = f"did you mean {meant}?" if meant else "--help lists all fields."
         if name.startswith("config.") and any(re.search(rf"\b{part}\b", message) for part in name.split(".")[-2:]):
             return f"`--{name}` names no field of the configuration; {hint}"
