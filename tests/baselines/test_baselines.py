@@ -82,7 +82,7 @@ class Unread:
         raise AssertionError(f"`{name}` of the test trajectories was read")
 
 
-@pytest.mark.parametrize("name", ["coarse", "dmd", "sindy"])
+@pytest.mark.parametrize("name", ["coarse", "dmd", pytest.param("sindy", marks=pytest.mark.slow)])
 def test_validation_chooses(name, tmp_path):
     """Without a look at the test trajectories; other validation trajectories give other errors."""
     equation = dataclasses.replace(LINE, num_frames=41)

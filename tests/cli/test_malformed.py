@@ -14,6 +14,7 @@ import zarr
 from smoke import ROOT, assert_refused, run_commands, snapshot
 
 pytest_plugins = ["smoke"]
+pytestmark = pytest.mark.slow
 
 TRAIN, EVALUATE, INSPECT = (str(ROOT / name) for name in ("train.py", "evaluate.py", "msvi/__main__.py"))
 OWN = [TRAIN, f"--config={ROOT / 'configs' / 'custom.py'}:smoke", "--workdir=new"]

@@ -64,6 +64,7 @@ def slope(spacings, errors):
     return np.polyfit(np.log(spacings), np.log(errors), 1)[0]
 
 
+@pytest.mark.slow
 def test_steady_solution_is_kept():
     """From the exact front towards the scheme's own, which is off by the second order: slope of the log error against
     log spacing within 0.1 of 2; at a spacing of 1/32, a sixth of the front's width, below 0.4 % of the height."""
@@ -111,6 +112,7 @@ def test_small_waves_decay_at_their_exact_rate(kx, ky):
         assert 1 - (np.pi * max(kx, ky) * dx) ** 2 / 12 - 1e-3 < rate / exact < 1
 
 
+@pytest.mark.slow
 def test_second_order_convergence_of_a_moving_front():
     """Slope of log error against log spacing, step and spacing refined together: 2 within 0.15 on either side."""
     errors, spacings = [], []

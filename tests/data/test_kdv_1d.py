@@ -128,6 +128,7 @@ def test_fifth_order_convergence_in_time():
     assert 4.8 < slope < 5.2, (slope, errors)
 
 
+@pytest.mark.slow
 def test_spectral_accuracy_in_space():
     """Twice the points divide the soliton's error by 32,000, where a fourth-order scheme would divide it by 16."""
     errors = []

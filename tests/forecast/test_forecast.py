@@ -316,6 +316,7 @@ def test_forecasts_are_reproducible(model, params):
         assert np.abs(a - c).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scales", [Scales((0.0,), (1.0,), 7.0), Scales((300.0,), (50.0,), 2.0**-10), Scales((0.0,), (1e20,))]
 )

@@ -143,6 +143,7 @@ def test_killed_while_saving(smoke_run, tmp_path, tmp_path_factory):
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint(half_run, programs, tmp_path):
     """A folder with a configuration and history but no checkpoint yet starts from the beginning."""
     workdir = tmp_path / "run"
