@@ -221,7 +221,7 @@ class Model:
         conditions = self._conditions(mu, forcing, since, u0)
         settings = {"model": self.model, "members": members, "noise": noise, "solver": self.config.forecast.solver}
         spacing = self.model.scales.spacing
-        if since[-1] > _MOST_FRAMES * spacing:
+        if 0 < spacing < since[-1] / _MOST_FRAMES:  # 0 where it is not known
             raise InputError(
                 f"`t` spans {since[-1] / spacing:.3g} times what lies between frames of the data, {spacing:.3g}; at "
                 f"most {_MOST_FRAMES:.0g} can be forecast; give times in the unit of the data."
