@@ -226,7 +226,7 @@ class Model:
                 f"`t` spans {since[-1] / spacing:.3g} times what lies between frames of the data, {spacing:.3g}; at "
                 f"most {_MOST_FRAMES:.0g} can be forecast; give times in the unit of the data."
             )
-        steps = solver_steps(since[None], self.model.scales.spacing, self.config.forecast.steps_per_frame)[0]
+        steps = solver_steps(since[None], spacing, self.config.forecast.steps_per_frame)[0]
         found = []
         for number, frame in enumerate(u0):
             key = jax.random.fold_in(jax.random.key(seed), number)

@@ -54,7 +54,6 @@ HOLDER = """
 import sys
 from msvi.training.monitoring import event_file
 from msvi.training.workdir import Workdir
-from msvi.writing import write_json
 
 with Workdir(sys.argv[1]).lock():
     print("held", flush=True)
