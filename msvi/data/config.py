@@ -7,6 +7,8 @@ from msvi.data.equations.burgers_1d import Burgers1D
 from msvi.data.equations.burgers_2d import Burgers2D
 from msvi.data.equations.cylinder_2d import Cylinder2D
 from msvi.data.equations.kdv_1d import KortewegDeVries1D
+from msvi.data.equations.shallow_water_2d import ShallowWater2D
+from msvi.data.equations.wave_1d import Wave1D
 from msvi.errors import InputError, require_at_least
 from msvi.types import BOUNDARIES
 
@@ -21,6 +23,8 @@ EQUATIONS = {
     "kdv_1d": KortewegDeVries1D,
     "burgers_2d": Burgers2D,
     "cylinder_2d": Cylinder2D,
+    "wave_1d": Wave1D,
+    "shallow_water_2d": ShallowWater2D,
     "custom": Recorded,
 }
 
@@ -40,6 +44,7 @@ class DataConfig:
       noise_std: standard deviation of the observation noise, in units of `u`; of a data file what is known of it.
       seed: of the initial conditions and the noise, or of the division of a data file; independent of the training
         seed.
+      test_seed: of a second set of `num_test` test trajectories, which is scored beside the first; 0 for none.
       cache_dir: folder of the generated data sets.
     """
 
@@ -51,11 +56,18 @@ class DataConfig:
     num_test: int = 16
     noise_std: float = 1e-3
     seed: int = 0
+    test_seed: int = 0
     cache_dir: str = "data"
 
     def __post_init__(self):
         least = 0 if isinstance(self.equation, Recorded) else 1
         require_at_least(self, "data", num_train=least, num_val=least, num_test=least, noise_std=0, seed=0)
+        require_at_least(self, "data", test_seed=0)
+        if self.test_seed and (isinstance(self.equation, Recorded | Cylinder2D) or self.test_seed == self.seed):
+            raise InputError(
+                f"`data.test_seed` is for generated trajectories and must differ from `data.seed`, got {self.test_seed} "
+                f"with {type(self.equation).__name__} and the seed {self.seed}; set it to 0."
+            )
         unknown = [kind for kind in self.boundary if kind not in BOUNDARIES]
         if unknown:
             raise InputError(f"`data.boundary` must be {' or '.join(BOUNDARIES)} for each axis, got {unknown[0]!r}.")

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
+import jax
 import numpy as np
 
 from msvi.data import store
@@ -37,44 +38,58 @@ def load_dataset(case: str, config: DataConfig) -> Dataset:
         return load_flow(equation, config.path, config.cache_dir, config.num_test)
     parameters = {"equation": dataclasses.asdict(equation)}
     parameters |= {name: getattr(config, name) for name in (*_SIZES, "noise_std", "seed")}
+    if config.test_seed:  # else the folders of before are found
+        parameters["test_seed"] = config.test_seed
     arrays = store.load(config.cache_dir, case, parameters, _shapes(config), lambda out: _generate(config, out))
-    splits = []
-    for name, size in zip(SPLITS, _SIZES, strict=True):
-        t = np.broadcast_to(equation.t, (getattr(config, size), equation.num_frames))
-        splits.append(Split(t, arrays[f"{name}_u"], arrays.get(f"{name}_u_true")))
-    return Dataset(equation.coordinates, equation.boundary, *splits)
+    learned_from = np.array([draws for name, _, _, draws in _each_trajectory(config) if name == "train"])
+    low, high = learned_from.min(axis=0), learned_from.max(axis=0)
+    splits = {}
+    for name, size in _sizes(config).items():
+        t = np.broadcast_to(equation.t, (size, equation.num_frames))
+        draws = np.array([draws for other, _, _, draws in _each_trajectory(config) if other == name])
+        inside = ((low <= draws) & (draws <= high)).all(axis=1)
+        splits[name] = Split(t, arrays[f"{name}_u"], arrays.get(f"{name}_u_true"), inside=inside)
+    if equation.published_end is not None:
+        frames = int(np.searchsorted(equation.t, equation.published_end * (1 + 1e-9), side="right"))
+        splits["published"] = jax.tree.map(lambda a: a[:, :frames] if a.ndim > 1 else a, splits["test"])
+    return Dataset(equation.coordinates, equation.boundary, **splits)
+
+
+def _sizes(config: DataConfig) -> dict[str, int]:
+    """Trajectories of each split."""
+    sizes = {name: getattr(config, size) for name, size in zip(SPLITS, _SIZES, strict=True)}
+    return sizes | ({"second_test": config.num_test} if config.test_seed else {})
 
 
 def _shapes(config: DataConfig) -> dict[str, tuple[int, ...]]:
-    """Arrays to be stored. Only the test split is compared with the truth, so only its truth is kept."""
+    """Arrays to be stored. Only the test splits are compared with the truth, so only their truth is kept."""
     one = (config.equation.num_frames, *config.equation.grid, 1)
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{name}_u": (getattr(config, size), *one) for name, size in zip(SPLITS, _SIZES, strict=True)
-    }
-    return shapes | {"test_u_true": shapes["test_u"]}
+    shapes: dict[str, tuple[int, ...]] = {f"{name}_u": (size, *one) for name, size in _sizes(config).items()}
+    return shapes | {f"{name}_true": shape for name, shape in shapes.items() if "test" in name}
 
 
 def _generate(config: DataConfig, out: dict[str, np.ndarray]) -> None:
-    """Fills the arrays, a trajectory at a time.
-
-    Every trajectory has a generator of its own, so a split's size never changes the others' draws.
-    """
+    """Fills the arrays, a trajectory at a time."""
     equation = config.equation
-    for split, split_name, index in _each_trajectory(config):
-        rng = np.random.default_rng([config.seed, split, index])
-        solution = equation.solve(equation.sample_initial(rng))
+    for name, index, rng, draws in _each_trajectory(config):
+        solution = equation.solve(equation.initial(*draws))
         if not np.isfinite(solution).all():
             raise InputError(
-                f"The reference solution of {split_name} trajectory {index} is not finite; lower "
+                f"The reference solution of {name.replace('_', ' ')} trajectory {index} is not finite; lower "
                 "data.equation.max_dt or the size of the initial condition."
             )
-        out[f"{split_name}_u"][index] = solution + config.noise_std * rng.standard_normal(solution.shape)
-        if f"{split_name}_u_true" in out:
-            out[f"{split_name}_u_true"][index] = solution
+        out[f"{name}_u"][index] = solution + config.noise_std * rng.standard_normal(solution.shape)
+        if f"{name}_u_true" in out:
+            out[f"{name}_u_true"][index] = solution
 
 
-def _each_trajectory(config: DataConfig) -> Iterable[tuple[int, str, int]]:
-    """Number and name of the split, and number within it, of every trajectory."""
-    for split, (name, size) in enumerate(zip(SPLITS, _SIZES, strict=True)):
-        for index in range(getattr(config, size)):
-            yield split, name, index
+def _each_trajectory(config: DataConfig) -> Iterable[tuple[str, int, np.random.Generator, tuple[float, ...]]]:
+    """Name of the split, number within it, draws of the initial condition and the generator after them, of every
+    trajectory; the second test split is the test split of another seed."""
+    numbers = {name: split for split, name in enumerate(SPLITS)}
+    for name, size in _sizes(config).items():
+        seed = config.seed if name in numbers else config.test_seed
+        for index in range(size):
+            rng = config.equation.generator(seed, numbers.get(name, numbers["test"]), index)
+            draws = config.equation.draw(rng)
+            yield name, index, rng, draws

@@ -27,6 +27,8 @@ class Split(NamedTuple):
       forcing_t: its times, `(trajectory, forcing_time)`, as `t`; a line joins the values between them.
       origin: when each trajectory started, `(trajectory,)` in float64, which was taken off `t` and `forcing_t`; a date
         is in seconds since 1970. None for zeros.
+      inside: whether the random parameters of each trajectory lie in the range of those learned from, `(trajectory,)`;
+        None where they are not known.
     """
 
     t: np.ndarray
@@ -38,6 +40,7 @@ class Split(NamedTuple):
     forcing: np.ndarray | None = None
     forcing_t: np.ndarray | None = None
     origin: np.ndarray | None = None
+    inside: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -91,7 +94,8 @@ class Dataset(NamedTuple):
       coordinates: grid points of each axis.
       boundary: kind of each axis.
       train, val, test: what is learned from, what the checkpoint is chosen by, and what the errors are measured on.
-      published: the paper's test trajectory, where it is none of `test`.
+      published: what the paper's errors are measured on, where it is not `test`.
+      second_test: test trajectories that no choice has seen, of another seed.
       solid: true where there is no fluid, `(*grid)`; None if there is fluid everywhere.
       coarsening: full points per coarse cell and axis that the data ask for; None if they leave it open.
       digest: of what is learned from, where it was read from a file that may change; else empty.
@@ -104,6 +108,7 @@ class Dataset(NamedTuple):
     val: Split
     test: Split
     published: Split | None = None
+    second_test: Split | None = None
     solid: np.ndarray | None = None
     coarsening: int | None = None
     digest: str = ""

@@ -280,13 +280,21 @@ def _score(
 def _score_splits(
     score: Callable[[Split], SplitScores], dataset: Dataset, config: Config, scales: Scales
 ) -> tuple[SplitScores, dict[str, Any]]:
-    """Scores of the test trajectories, and what the result file says of them and of the published ones, if there are
-    any."""
+    """Scores of the test trajectories, and what the result file says of them and of the other sets, if there are any."""
     scores = score(dataset.test)
     groups = score_groups(scores, dataset, config, scales)
-    if dataset.published is not None:
-        groups["published_test"] = split_totals(score(dataset.published), dataset.published, config)
+    for name, split in _other_tests(dataset).items():
+        groups[name] = split_totals(score(split), split, config)
+    for name, split in {"test": dataset.test, **_other_tests(dataset)}.items():
+        if split.inside is not None:
+            groups[f"{name}_inside"] = split.inside.tolist()
     return scores, groups
+
+
+def _other_tests(dataset: Dataset) -> dict[str, Split]:
+    """Sets of test trajectories beside the first, by the name of their scores in the result file."""
+    others = {"published_test": dataset.published, "second_test": dataset.second_test}
+    return {name: split for name, split in others.items() if split is not None}
 
 
 def _baselines(dataset: Dataset, config: Config, scales: Scales) -> dict[str, Any]:
@@ -348,7 +356,7 @@ def _forecast_cost(model: MultiscaleModel, params: Params, split: Split, config:
 
 def _count(dataset: Dataset) -> int:
     """Trajectories that are forecast."""
-    return sum(len(split.u) for split in (dataset.test, dataset.published) if split is not None)
+    return sum(len(split.u) for split in (dataset.test, *_other_tests(dataset).values()))
 
 
 def _places(name: str, config: Config, results_dir: str | None, root: str | None) -> list[str]:

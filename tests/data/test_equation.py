@@ -94,7 +94,7 @@ def test_width_is_drawn_again_until_positive():
     """`N(0, 1)` is half-normal then: mean sqrt(2 / pi), variance 1 - 2 / pi; the amplitude, drawn once, keeps its own
     distribution and knows nothing of the width. Five standard errors of 4000 draws from one generator."""
     rng = np.random.default_rng(0)
-    amplitude, width = np.array([Pulse().sample_pulse(rng) for _ in range(4000)]).T
+    amplitude, width = np.array([Pulse().draw(rng) for _ in range(4000)]).T
     mean, std = np.sqrt(2 / np.pi), np.sqrt(1 - 2 / np.pi)
     assert width.min() > 0
     assert abs(width.mean() - mean) < 5 * std / np.sqrt(4000)
@@ -109,9 +109,9 @@ def test_first_positive_draw_is_taken():
     """Where the first width is positive, nothing but amplitude and width is drawn, in this order."""
     reference = np.random.default_rng(0)
     rng, pulse = np.random.default_rng(0), Pulse(width_mean=10.0)
-    assert pulse.sample_pulse(rng) == (reference.normal(2.0, 0.5), reference.normal(10.0, 1.0))
+    assert pulse.draw(rng) == (reference.normal(2.0, 0.5), reference.normal(10.0, 1.0))
     assert rng.bit_generator.state == reference.bit_generator.state
-    assert Pulse(amplitude_std=0.0, width_mean=3.0, width_std=0.0).sample_pulse(rng) == (2.0, 3.0)
+    assert Pulse(amplitude_std=0.0, width_mean=3.0, width_std=0.0).draw(rng) == (2.0, 3.0)
 
 
 def test_no_field_grows_away_from_its_centre(equation):

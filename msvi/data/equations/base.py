@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import diffrax
 import jax
@@ -17,7 +17,7 @@ from msvi.types import Array
 class Equation:
     """An equation observed at equally spaced times; all quantities non-dimensional.
 
-    A subclass adds `grid`, `coordinates`, `boundary`, `sample_initial`, `solve` and its own parameters.
+    A subclass adds `grid`, `coordinates`, `boundary`, `draw`, `initial`, `solve` and its own parameters.
 
     Attributes:
       num_frames: stored frames on [0, t1], both ends included.
@@ -29,6 +29,9 @@ class Equation:
     t1: float = 1.0
     max_dt: float = 1e-3
 
+    # Until when the paper scores forecasts; to their end if None.
+    published_end: ClassVar[float | None] = None
+
     def __post_init__(self):
         require_at_least(self, "data.equation", num_frames=2)
         require_positive(self, "data.equation", "t1", "max_dt")
@@ -37,6 +40,27 @@ class Equation:
     def coordinates(self) -> tuple[np.ndarray, ...]:
         """Grid points of each axis."""
         raise NotImplementedError
+
+    def generator(self, seed: int, split: int, index: int) -> np.random.Generator:
+        """Of what is random in a trajectory: one of its own, so that a split's size never changes the others' draws.
+
+        Args:
+          seed: of the data.
+          split, index: number of the split, and that of the trajectory within it.
+        """
+        return np.random.default_rng([seed, split, index])
+
+    def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
+        """Random parameters of one initial condition."""
+        raise NotImplementedError
+
+    def initial(self, *draws: float) -> np.ndarray:
+        """The initial condition that the parameters give, `(*grid, channel)` in float64."""
+        raise NotImplementedError
+
+    def sample_initial(self, rng: np.random.Generator) -> np.ndarray:
+        """One random initial condition, `(*grid, channel)` in float64."""
+        return self.initial(*self.draw(rng))
 
     def solve(self, u0: np.ndarray) -> Any:
         """The field at the frame times, `(num_frames, *grid, channel)`, and what else a solver finds, from `u0`."""
@@ -95,7 +119,7 @@ class RandomPulse:
         require_at_least(self, "data.equation", amplitude_std=0, width_std=0)
         require_positive(self, "data.equation", "width_mean")
 
-    def sample_pulse(self, rng: np.random.Generator) -> tuple[float, float]:
+    def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
         """One random amplitude and width."""
         amplitude = rng.normal(self.amplitude_mean, self.amplitude_std)
         width = 0.0

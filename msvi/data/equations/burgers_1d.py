@@ -43,9 +43,8 @@ class Burgers1D(RandomPulse, PeriodicLine):
                 f"stable up to {limit:.3g}; lower max_dt or num_points."
             )
 
-    def sample_initial(self, rng: np.random.Generator) -> np.ndarray:
-        """One random initial condition, `(num_points, 1)` in float64."""
-        amplitude, width = self.sample_pulse(rng)
+    def initial(self, amplitude: float, width: float) -> np.ndarray:
+        """The initial condition of this amplitude and width, `(num_points, 1)` in float64."""
         return (amplitude * np.exp(-((self.x - 0.5) ** 2) / width))[:, None]
 
     def solve(self, u0: np.ndarray) -> np.ndarray:

@@ -69,9 +69,8 @@ class Burgers2D(RandomPulse, Equation):
         x = np.linspace(0.0, 1.0, self.num_points)
         return (x, x)
 
-    def sample_initial(self, rng: np.random.Generator) -> np.ndarray:
-        """One random initial condition, `(num_points, num_points, 1)` in float64."""
-        amplitude, width = self.sample_pulse(rng)
+    def initial(self, amplitude: float, width: float) -> np.ndarray:
+        """The initial condition of this amplitude and width, `(num_points, num_points, 1)` in float64."""
         x, y = np.meshgrid(*self.coordinates, indexing="ij")
         return (amplitude * np.exp(-((x - 0.3) ** 2 + (y - 0.3) ** 2) / width**2))[..., None]
 

@@ -56,9 +56,8 @@ class KortewegDeVries1D(RandomPulse, PeriodicLine):
                 f"stable up to {1 / fastest:.3g}; lower max_dt or num_points."
             )
 
-    def sample_initial(self, rng: np.random.Generator) -> np.ndarray:
-        """One random initial condition, `(num_points, 1)` in float64."""
-        amplitude, width = self.sample_pulse(rng)
+    def initial(self, amplitude: float, width: float) -> np.ndarray:
+        """The initial condition of this amplitude and width, `(num_points, 1)` in float64."""
         half = self.extent / 2
         distance = (self.x - 7.5 + half) % self.extent - half
         return (amplitude * np.cos(np.pi * self.x) * np.exp(-(distance**2) / width))[:, None]

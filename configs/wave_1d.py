@@ -1,0 +1,36 @@
+"""1D advection of a narrow pulse: our recipe; variants `:cells`, `:published` (the paper's), `:closure`, `:demo`, `:smoke`."""
+
+import ml_collections
+
+from msvi.config import Config, to_dict
+from msvi.data.config import DataConfig
+from msvi.data.equations.wave_1d import Wave1D
+from msvi.inference.config import InferenceConfig
+from msvi.model.config import ModelConfig
+from msvi.recipe.variants import make_variant
+from msvi.training.config import TrainConfig
+
+
+def get_config(variant: str = "default") -> ml_collections.ConfigDict:
+    """The configuration of `configs/wave_1d.py` or `configs/wave_1d.py:variant`.
+
+    Every field and its meaning stand with the groups named in `msvi.config.Config`; here are only the differences.
+    """
+    recipe = Config(
+        case="wave_1d",
+        data=DataConfig(equation=Wave1D(), num_train=20, test_seed=1),
+        model=ModelConfig(time_unit=1.0, n_sigma=2, micro_frame="moving"),
+        inference=InferenceConfig(drift_weight=512.0),
+        train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
+    )
+    own = {
+        "cells": {"train.steps": 16_000, "inference.drift_weight": 16.0},
+        "smoke": {
+            "data.equation.num_points": 100,
+            "data.equation.width_min": 0.05,
+            "data.equation.width_max": 0.1,
+            "model.coarsening": 10,
+            "train.random_shift": 9,
+        },
+    }
+    return ml_collections.ConfigDict(to_dict(make_variant(recipe, variant, own)))
