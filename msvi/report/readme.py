@@ -36,6 +36,7 @@ from msvi.report.tables import (
     results_table,
     summary_table,
 )
+from msvi.report.tables_study import bars_table, published_code_table, range_table, rel_l2_table, seeds_table
 from msvi.report.tables_systems import checks_table, patches_table, systems_scores_table
 
 Result = dict[str, Any]
@@ -84,6 +85,11 @@ def make_tables(directory: str) -> dict[str, str]:
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
         "calibration": calibration_table(results, load_ensembles(directory)),
+        "rel L2": rel_l2_table(results),
+        "bars": bars_table(results),
+        "seeds": seeds_table(results + cells),
+        "range": range_table(results + cells),
+        "published code": published_code_table(directory, results),
         "results": results_table(results),
         "cells": results_table(cells).without("published"),
         "data files": data_files_table(load_data_files(directory)),

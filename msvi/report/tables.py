@@ -37,13 +37,20 @@ PUBLISHED = {
     "burgers_2d": {0: 0.127, 1: 0.044, 2: 1.005, 3: 0.011, 4: 0.022, 5: 0.013},
     "cylinder_2d": {0: 0.124, 1: 0.073, 2: 0.063, 3: 0.054, 4: 0.052, 5: 0.049},
 }
-PUBLISHED_REL_L2 = {
-    "kdv_1d": {"coarse": 0.523, "dmd": 0.163, "sindy": 0.057, 0: 0.324, 5: 0.042},
-    "burgers_2d": {"coarse": 0.560, "dmd": 0.097, "sindy": 0.057, 0: 0.141, 5: 0.028},
-    "cylinder_2d": {"coarse": 0.130, "dmd": 0.016, "sindy": 0.051, 0: 0.063, 5: 0.009},
+PUBLISHED_REL_L2: dict[str, dict[str | int, float]] = {
+    "kdv_1d": {"coarse": 0.523, "dmd": 0.163, "sindy": 0.057}
+    | {0: 0.324, 1: 0.197, 2: 0.077, 3: 0.059, 4: 0.062, 5: 0.042},
+    "burgers_2d": {"coarse": 0.560, "dmd": 0.097, "sindy": 0.057}
+    | {0: 0.141, 1: 0.108, 2: 0.035, 3: 0.037, 4: 0.047, 5: 0.028},
+    "cylinder_2d": {"coarse": 0.130, "dmd": 0.016, "sindy": 0.051} | {0: 0.063, 1: 0.038, 2: 0.015, 3: 0.011, 5: 0.009},
+    "wave_1d": {"coarse": 1.381, "dmd": 0.492, "sindy": 0.469}
+    | {0: 0.565, 1: 0.517, 2: 0.210, 3: 0.105, 4: 0.089, 5: 0.079},
+    "shallow_water_2d": {"coarse": 0.861, "dmd": 0.531, "sindy": 0.535}
+    | {0: 0.426, 1: 0.543, 2: 0.202, 3: 0.190, 4: 0.163, 5: 0.152},
 }
-# What a table adds to a case's name.
-_NOTES = {"cylinder_2d": " (our simulation)"}
+# What a table adds to a case's name, and to that of the part which the paper scores.
+NOTES = {"cylinder_2d": " (our simulation)"}
+PUBLISHED_PARTS = {"cylinder_2d": "from t = 14.01", "wave_1d": "to t = 0.2"}
 
 
 class Table(NamedTuple):
@@ -75,7 +82,7 @@ def summary_table(results: list[Result]) -> Table:
     for case in sorted({r["case"] for r in results}):
         published = PUBLISHED.get(case, {})
         ours = [score_cell(_select(results, case, dim), "nrmse", "median") for dim in dims]
-        name = case + _NOTES.get(case, "")
+        name = case + NOTES.get(case, "")
         table.rows.append([name, "ours", *ours])
         table.rows.append([name, "published", *(published_cell(published.get(dim), MISSING) for dim in dims)])
     return table
@@ -92,11 +99,11 @@ def results_table(results: list[Result]) -> Table:
     table = Table(columns, [], strong="NRMSE median")
     for case, dim in sorted({(r["case"], r["micro_dim"]) for r in results}):
         runs = _select(results, case, dim)
-        name, published = case + _NOTES.get(case, ""), published_cell(PUBLISHED.get(case, {}).get(dim))
+        name, published = case + NOTES.get(case, ""), published_cell(PUBLISHED.get(case, {}).get(dim))
         rows = [(name, runs, published)]
         of_the_paper = [r | {"test": r["published_test"]} for r in runs if "published_test" in r]
         if of_the_paper:  # the number of the paper belongs to this one
-            rows = [(name, runs, ""), (f"{name}, from t = 14.01", of_the_paper, published)]
+            rows = [(name, runs, ""), (f"{name}, {PUBLISHED_PARTS[case]}", of_the_paper, published)]
         for name, chosen, published in rows:
             errors = [r["test"]["nrmse"] for r in chosen]
             largest = [most for error in errors if (most := worst(error)) is not None]
@@ -171,10 +178,10 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
         for label, score, statistic, show in scores:
             cells = [score_cell(chosen, score, statistic, show) for chosen in found]
             if set(cells) != {MISSING}:
-                table.rows.append([case + _NOTES.get(case, ""), label, *cells])
+                table.rows.append([case + NOTES.get(case, ""), label, *cells])
         if case in PUBLISHED_REL_L2:
             numbers = [published_cell(PUBLISHED_REL_L2[case].get(model), MISSING) for model in models]
-            table.rows.append([case + _NOTES.get(case, ""), "rel. L2, published", *numbers])
+            table.rows.append([case + NOTES.get(case, ""), "rel. L2, published", *numbers])
     return table
 
 
@@ -192,7 +199,7 @@ def calibration_table(results: list[Result], ensembles: list[Result]) -> Table:
     for r in ensembles:
         rows[r["case"], in_cells(r), r["micro_dim"], f", seeds {listed(map(str, r['seeds']), ' + ')}"] = [r]
     for (case, _, _, together), runs in sorted(rows.items(), key=lambda row: row[0]):
-        cells = [case + _NOTES.get(case, ""), microscale(runs[0]) + together]
+        cells = [case + NOTES.get(case, ""), microscale(runs[0]) + together]
         cells += [score_cell(runs, score, "mean", format_short) for score in ("crps", "energy_score")]
         cells += [score_cell(runs, "spread_skill", "median", format_ratio)]
         cells += [pooled_cell(runs, name, format_ratio) for name in ("spread_skill", "spread_skill_clean")]

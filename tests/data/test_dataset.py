@@ -15,6 +15,8 @@ from msvi.data.dataset import load_dataset
 from msvi.data.equations.burgers_1d import Burgers1D
 from msvi.data.equations.burgers_2d import Burgers2D
 from msvi.data.equations.kdv_1d import KortewegDeVries1D
+from msvi.data.equations.shallow_water_2d import ShallowWater2D
+from msvi.data.equations.wave_1d import Wave1D
 from msvi.data.split import check_dataset
 from msvi.errors import InputError
 
@@ -24,6 +26,8 @@ SMALL = {
     "burgers_1d": Burgers1D(num_points=40, num_frames=9, t1=0.2, max_dt=5e-3),
     "kdv_1d": KortewegDeVries1D(num_points=40, num_frames=9, t1=0.2, max_dt=5e-3),
     "burgers_2d": Burgers2D(num_points=12, num_frames=9, t1=0.2, max_dt=5e-3, viscosity=2e-2),
+    "wave_1d": Wave1D(num_points=40, num_frames=9, t1=0.2, width_min=0.1, width_max=0.2),
+    "shallow_water_2d": ShallowWater2D(num_points=12, num_frames=9, t1=0.2),
 }
 ARRAYS = {"train_u", "val_u", "test_u", "test_u_true"}
 every_generated_case = pytest.mark.parametrize("case", SMALL)
@@ -40,7 +44,7 @@ def refuse_to_generate(monkeypatch):
 
 def solve_again(config, split, index):
     """The noise-free solution of one trajectory in float64, from the generator that is its own."""
-    rng = np.random.default_rng([config.seed, SPLITS.index(split), index])
+    rng = config.equation.generator(config.seed, SPLITS.index(split), index)
     return config.equation.solve(config.equation.sample_initial(rng))
 
 
@@ -83,11 +87,46 @@ def test_contents(data_config, case):
     for x, expected in zip(dataset.coordinates, equation.coordinates, strict=True):
         np.testing.assert_array_equal(x, expected)
     assert dataset.train.u_true is None and dataset.val.u_true is None
-    assert dataset.published is None and dataset.solid is None
+    assert (dataset.published is None) == (equation.published_end is None)
+    assert dataset.second_test is None and dataset.solid is None
     np.testing.assert_array_equal(dataset.test.u_true[0], solve_again(config, "test", 0).astype(np.float32))
     truth = dataset.test.u_true[0]
     resolved = equation.solve(truth[0].astype(np.float64))
     np.testing.assert_allclose(truth, resolved, atol=1e-5)  # float32 round-off of the first frame
+
+
+@every_generated_case
+def test_second_test_set_is_the_test_set_of_its_seed(data_config, case):
+    """As many trajectories, with the noise that they have there; the other splits stay as they are without it."""
+    config = dataclasses.replace(data_config, equation=SMALL[case])
+    other = load_dataset(case, dataclasses.replace(config, seed=5))
+    without, dataset = load_dataset(case, config), load_dataset(case, dataclasses.replace(config, test_seed=5))
+    assert_equal(without, dataset)
+    np.testing.assert_array_equal(dataset.second_test.u, other.test.u)
+    np.testing.assert_array_equal(dataset.second_test.u_true, other.test.u_true)
+
+
+@pytest.mark.parametrize("changes", [{"test_seed": 3, "seed": 3}, {"test_seed": -1}])
+def test_senseless_second_seeds_are_refused(data_config, changes):
+    """That of the first test set, whose trajectories would be the same, and one that is none."""
+    with pytest.raises(InputError, match="`data.test_seed` .*got"):
+        dataclasses.replace(data_config, **changes)
+
+
+def test_trajectories_inside_the_range_of_what_is_learned_from_are_known(data_config):
+    """Amplitude and width, read off the truth, both within those of the training trajectories."""
+    equation = dataclasses.replace(SMALL["burgers_1d"], num_frames=2, t1=1e-6)
+    config = dataclasses.replace(data_config, equation=equation, num_train=4, num_test=12, noise_std=0.0)
+    dataset = load_dataset("burgers_1d", config)
+
+    def draws(u):
+        u = u[:, 0, :, 0].astype(np.float64)  # a exp(-(x - .5)² / v), at .5 and .6
+        return np.stack([u[:, 20], 0.01 / np.log(u[:, 20] / u[:, 24])], axis=1)
+
+    seen, tested = draws(dataset.train.u), draws(dataset.test.u)
+    inside = ((seen.min(axis=0) <= tested) & (tested <= seen.max(axis=0))).all(axis=1)
+    np.testing.assert_array_equal(dataset.test.inside, inside)
+    assert 0 < inside.sum() < 12 and dataset.train.inside.all()
 
 
 def test_fields_stay_on_disk(data_config):

@@ -155,12 +155,13 @@ def _sweep(q: Array, ratio: float) -> Array:
     change = jnp.einsum("wx...,wcx...->cx...", leftgoing, waves)[:, 1:]
     change += jnp.einsum("wx...,wcx...->cx...", rightgoing, waves)[:, :-1]
     # Second order: each wave compared with the same one on the side that it comes from.
-    size = (waves**2).sum(axis=1)[:, 1:-1]
-    before, after = ((waves[:, :, 1:-1] * w).sum(axis=1) for w in (waves[:, :, :-2], waves[:, :, 2:]))
+    here = waves[:, :, 1:-1]
+    size = (here**2).sum(axis=1)
+    before, after = ((here * w).sum(axis=1) for w in (waves[:, :, :-2], waves[:, :, 2:]))
     slope = jnp.where(speeds[:, 1:-1] > 0, before, after) / jnp.where(size > 0, size, 1.0)
     limited = jnp.maximum(0, jnp.minimum((1 + slope) / 2, jnp.minimum(2, 2 * slope)))
     magnitude = jnp.abs(speeds[:, 1:-1])
-    flux = jnp.einsum("wx...,wcx...->cx...", 0.5 * magnitude * (1 - ratio * magnitude) * limited, waves[:, :, 1:-1])
+    flux = jnp.einsum("wx...,wcx...->cx...", 0.5 * magnitude * (1 - ratio * magnitude) * limited, here)
     return q[:, 2:-2] - ratio * (change[:, 1:-1] + flux[:, 1:] - flux[:, :-1])
 
 
@@ -175,12 +176,12 @@ def _waves(left: Array, right: Array) -> tuple[Array, Array, tuple[Array, Array]
     dh, dhu, dhv = right - left
     a1 = ((u + c) * dh - dhu) / (2 * c)
     a3 = (dhu - (u - c) * dh) / (2 * c)
-    zero, one = jnp.zeros_like(u), jnp.ones_like(u)
+    zero = jnp.zeros_like(u)
     waves = jnp.stack(
         [
-            a1 * jnp.stack([one, u - c, v]),
-            (dhv - v * dh) * jnp.stack([zero, zero, one]),
-            a3 * jnp.stack([one, u + c, v]),
+            jnp.stack([a1, a1 * (u - c), a1 * v]),
+            jnp.stack([zero, zero, dhv - v * dh]),
+            jnp.stack([a3, a3 * (u + c), a3 * v]),
         ]
     )
     # Of the first and the last wave the states between which they lie; the middle one is no rarefaction.

@@ -1,0 +1,92 @@
+"""Tables of the whole study, from made results: both versions of the paper, bars, seeds, ranges, the published code."""
+
+import json
+
+import pytest
+from made_results import make_result, summary
+
+from msvi.report.tables_study import bars_table, published_code_table, range_table, rel_l2_table, seeds_table
+
+
+def named(table):
+    """Rows as dictionaries; of columns with the same name the last."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def with_errors(**changes):
+    """A result whose relative L2 error is known too."""
+    result = make_result(**changes)
+    result["test"]["rel_l2"] = summary(0.04, 0.03, 0.01, 0.03, 0.05)
+    return result
+
+
+def test_later_version_stands_below_ours():
+    """Means over seeds, in the columns of their micro_dim; the number of trajectories of each and our noise floor."""
+    other = with_errors(case="kdv_1d", seed=1)
+    other["test"]["rel_l2"]["mean"] = 0.06
+    ours, theirs = named(rel_l2_table([with_errors(case="kdv_1d"), other, with_errors(case="own_case")]))
+    assert (ours["case"], ours["rel. L2, mean"], ours["trajectories"]) == ("kdv_1d", "ours", "2")
+    assert (ours["micro_dim 5"], ours["micro_dim 0"], ours["noise floor"]) == ("0.0500", "—", "0.0110")
+    assert (theirs["rel. L2, mean"], theirs["trajectories"], theirs["micro_dim 5"]) == ("published", "5", "0.042")
+    assert theirs["micro_dim 0"] == "0.324"
+
+
+def test_what_the_paper_scores_is_compared():
+    """Where it scores part of the time, so do we in this table, and the name says so."""
+    result = with_errors(case="wave_1d")
+    result["published_test"] = result["test"] | {"rel_l2": summary(0.01, 0.01, 0.0, 0.01)}
+    ours, theirs = named(rel_l2_table([result]))
+    assert ours["case"] == theirs["case"] == "wave_1d, to t = 0.2"
+    assert (ours["micro_dim 5"], ours["trajectories"]) == ("0.0100", "1")
+
+
+def test_bars_are_met_or_not():
+    """By the mean over the seeds of the score that each is of; nothing is said of a case without results."""
+    seeds = [make_result(seed=seed) for seed in range(3)]
+    for result, median in zip(seeds, (0.004, 0.005, 0.008), strict=True):
+        result["test"]["nrmse_clean"] = summary(0.01, median, 0.0, median)
+    rows = {row["case"]: row for row in named(bars_table(seeds))}
+    row = rows["burgers_1d"]
+    assert (row["seeds"], row["mean"], row["bar"], row["met"]) == ("0.0040 / 0.0050 / 0.0080", "0.0057", "0.006", "yes")
+    assert row["worst seed over median"] == "1.60"
+    assert (rows["kdv_1d"]["mean"], rows["kdv_1d"]["met"]) == ("—", "—")
+    seeds[0]["test"]["nrmse_clean"] = summary(None, None, None, None)
+    row = named(bars_table(seeds))[0]
+    assert (row["mean"], row["met"], row["worst seed over median"]) == ("diverged", "no", "—")
+
+
+def test_seeds_that_are_far_off_are_told():
+    """The worst over the median one; a single seed tells nothing and has no row."""
+    seeds = [make_result(seed=seed) for seed in range(3)] + [make_result(micro_dim=2)]
+    for result, median in zip(seeds, (0.01, 0.012, 0.02), strict=False):
+        result["test"]["nrmse"] = summary(median, median, 0.0, median)
+    (row,) = named(seeds_table(seeds))
+    assert (row["seeds"], row["worst seed over median"], row["within 1.5"]) == ("3", "1.67", "no")
+
+
+def test_trajectories_inside_the_range_are_told_from_those_outside():
+    """Of both test sets together, medians of each seed, and their number."""
+    result = make_result(test_inside=[True, False], second_test_inside=[False, True])
+    result["test"]["nrmse_clean"] = summary(0.02, 0.02, 0.0, 0.01, 0.03)
+    result["second_test"] = {"nrmse_clean": summary(0.04, 0.04, 0.0, 0.05, 0.02)}
+    table = range_table([result, make_result(case="kdv_1d")])
+    assert table.columns[2:6] == ["inside", "of", "outside", "of"]
+    (row,) = table.rows
+    assert row[2:] == ["0.0150", "2", "0.0400", "2", "0.0400", "2", "0.0200"]
+
+
+def test_published_code_stands_beside_our_variant_and_recipe(tmp_path):
+    """Each with its own steps and number of runs; statistics are computed from its errors."""
+    (tmp_path / "published_code").mkdir()
+    code = {"micro_dim": 5, "nrmse": [0.1, 0.3], "nrmse_clean": [0.1, 0.2], "reconstruction_nrmse": [0.02, 0.04]}
+    code["error_by_step"] = {"1000": 0.5, "32000": 0.2}
+    (tmp_path / "published_code" / "burgers_1d.json").write_text(json.dumps(code))
+    assert [row["model"] for row in named(published_code_table(str(tmp_path), []))] == ["published code, our data"]
+    variant = tmp_path / "published" / "burgers_1d"
+    variant.mkdir(parents=True)
+    (variant / "d5_s0.json").write_text(json.dumps(make_result(steps=32000)))
+    first, second, third = named(published_code_table(str(tmp_path), [make_result(), make_result(seed=1)]))
+    assert (first["steps"], first["NRMSE median"], first["worst"]) == ("32,000", "0.2000", "0.3000")
+    assert first["against truth"] == pytest.approx("0.1500") and first["reconstruction"] == "0.0300"
+    assert (second["model"], second["runs"], second["steps"]) == ("our variant `:published`", "1", "32,000")
+    assert (third["model"], third["runs"], third["NRMSE median"]) == ("our recipe", "2", "0.0287")
