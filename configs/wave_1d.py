@@ -1,4 +1,4 @@
-"""1D advection of a narrow pulse: our recipe; variants `:cells`, `:published` (the paper's), `:closure`, `:demo`, `:smoke`."""
+"""1D narrow pulse: our recipe; variants `:cells`, `:published` (the paper's), `:closure`, `:demo`, `:smoke`."""
 
 import ml_collections
 

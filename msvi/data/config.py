@@ -65,7 +65,7 @@ class DataConfig:
         require_at_least(self, "data", test_seed=0)
         if self.test_seed and (isinstance(self.equation, Recorded | Cylinder2D) or self.test_seed == self.seed):
             raise InputError(
-                f"`data.test_seed` is for generated trajectories and must differ from `data.seed`, got {self.test_seed} "
+                f"`data.test_seed` is for generated trajectories and must not be `data.seed`, got {self.test_seed} "
                 f"with {type(self.equation).__name__} and the seed {self.seed}; set it to 0."
             )
         unknown = [kind for kind in self.boundary if kind not in BOUNDARIES]

@@ -37,7 +37,9 @@ from msvi.recipe.build import build_conditions, build_model
 from msvi.recipe.measure import field_scales
 from msvi.recipe.suggest import resolve
 from msvi.scores.scores import calibration
+from msvi.training.calibration import scale
 from msvi.training.monitoring import add_pictures
+from msvi.training.state import TrainState
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir, with_data_at
 from msvi.types import Params
@@ -102,6 +104,9 @@ def evaluate(
 
     params = state.average["model"]
     scores, groups = _score(model, jax.tree.map(lambda a: a[None], params), dataset, config, progress)
+    if config.forecast.dispersion == "validation":
+        progress.say("scoring what the bound's own dispersion would give")
+        groups["bound_dispersion"] = _score_unscaled(model, state, best, dataset, config)
     progress.say("compiling and timing one forecast")
     result = {
         "case": config.case,
@@ -116,6 +121,8 @@ def evaluate(
             "crps_scaled": best.get("val_crps"),
             "nrmse": best["val_nrmse"],
             "reconstruction_nrmse": best["val_reconstruction"],
+            "spread_skill": best.get("val_spread_skill"),
+            "dispersion_factor": best.get("dispersion_factor"),
         },
         **groups,
         "cost": {
@@ -280,7 +287,7 @@ def _score(
 def _score_splits(
     score: Callable[[Split], SplitScores], dataset: Dataset, config: Config, scales: Scales
 ) -> tuple[SplitScores, dict[str, Any]]:
-    """Scores of the test trajectories, and what the result file says of them and of the other sets, if there are any."""
+    """Scores of the test trajectories, and what the result file says of them and of the other sets."""
     scores = score(dataset.test)
     groups = score_groups(scores, dataset, config, scales)
     for name, split in _other_tests(dataset).items():
@@ -289,6 +296,19 @@ def _score_splits(
         if split.inside is not None:
             groups[f"{name}_inside"] = split.inside.tolist()
     return scores, groups
+
+
+def _score_unscaled(
+    model: MultiscaleModel, state: TrainState, best: dict[str, Any], dataset: Dataset, config: Config
+) -> dict[str, Any]:
+    """Scores of the test trajectories with the dispersion that the bound found, before validation scaled it."""
+    params = scale(state, 1 / best["dispersion_factor"]).average["model"]
+    runs, split = jax.tree.map(lambda a: a[None], params), dataset.test
+    scores, scored = score_model(model, runs, dataset, split, config), scored_frames(split, config.forecast.stride)
+    pooled = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
+    totals = split_totals(scores, split, config)
+    kept = {name: totals[name] for name in ("nrmse", "crps", "spread_skill", "coverage_90") if name in totals}
+    return kept | {"calibration": {name: pooled[name] for name in ("spread_skill", "coverage_90") if name in pooled}}
 
 
 def _other_tests(dataset: Dataset) -> dict[str, Split]:

@@ -1,5 +1,6 @@
 """Scores of all forecasts of a split, of a model or of a baseline, and their part of the result file."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from msvi.config import Config
 from msvi.data.split import Dataset, Split
+from msvi.forecast.config import ForecastConfig
 from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
+from msvi.model.condition import Conditions
 from msvi.model.gaps import fill_gaps
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.scales import Scales
@@ -90,42 +93,14 @@ def score_model(
       ended: called after each trajectory.
     """
     c, inner, unit = config.forecast, model.standardised, common_unit(model.scales)
-    num_runs = len(jax.tree.leaves(runs)[0])
     conditions, (_, shown) = build_conditions(model, split), shown_frames(split, c.stride)
     steps = solver_steps(split.t, model.scales.spacing, c.steps_per_frame)
     t, steps = (jnp.asarray(times / model.scales.time_unit, jnp.float32) for times in (split.t, steps))
 
-    @jax.jit
-    def score(runs, t, steps, observed, conditions, shown, key):
-        path_key, noise_key = jax.random.split(key)
-        u0, mask0 = observed.u[0], None if observed.mask is None else observed.mask[0]
-
-        def solve(arguments):
-            params, key = arguments
-            members = c.num_members // num_runs
-            return forecast_latents(
-                inner, params, t, u0, key, members, solver=c.solver, conditions=conditions, mask0=mask0, steps=steps
-            )[:, :: c.stride]
-
-        z = jax.lax.map(solve, (runs, jax.random.split(path_key, num_runs)))
-        frames = observed.every(c.stride)
-
-        def score_one(arguments):
-            z, key, frame = arguments
-            keys = jax.random.split(key, num_runs)
-            members = jax.vmap(lambda params, z, key: sample_field(inner, params, z, key))(runs, z, keys)
-            return score_frame(members.reshape(-1, *frame.u.shape), *frame, unit=unit)
-
-        keys = jax.random.split(noise_key, len(frames.u))
-        scores = jax.lax.map(score_one, (jnp.moveaxis(z, 2, 0), keys, frames))
-        decoded = jax.lax.map(lambda params: reconstruct(inner, params, frames.u, frames.mask), runs)
-        reconstruction, first = decoded.mean(axis=0), jax.tree.map(lambda a: a[0], runs)
-        parts = jax.lax.map(lambda z: inner.decode_parts(first, z), z[0, 0, shown])
-        return scores, _noise_floor(frames, unit), _relative(reconstruction, frames, unit), parts
-
     def one_trajectory(i):
         observed, own = _observed(split, i, model.scales), jax.tree.map(lambda a: a[i], conditions)
-        found = score(runs, t[i], steps[i], observed, own, shown[i], jax.random.key(i))
+        trajectory = t[i], steps[i], observed, own, shown[i], jax.random.key(i)
+        found = _score_forecast(runs, *trajectory, unit, model=inner, config=c)
         frames, noise_floor, reconstruction, (macro, micro) = jax.device_get(found)
         fields = _truth(observed, c.stride, shown[i]) | {"macro": macro, "forecast": macro + micro}
         with np.errstate(all="ignore"):  # of a forecast that diverged
@@ -134,6 +109,52 @@ def score_model(
         return SplitScores(in_data_units(frames, unit.size), noise_floor, reconstruction, share, *spectra)
 
     return _each_trajectory(one_trajectory, len(split.u), ended)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "config"))
+def _score_forecast(
+    runs: Params,
+    t: Array,
+    steps: Array,
+    observed: _Observed,
+    conditions: Conditions,
+    shown: Array,
+    key: Array,
+    unit: CommonUnit,
+    *,
+    model: MultiscaleModel,
+    config: ForecastConfig,
+) -> tuple[FrameScores, Array | None, Array, tuple[Array, Array]]:
+    """Scores of a forecast of one trajectory, noise floor, reconstruction, and macroscale and microscale parts.
+
+    A function of its own, so that splits of the same length are one program.
+    """
+    num_runs = len(jax.tree.leaves(runs)[0])
+    path_key, noise_key = jax.random.split(key)
+    u0, mask0 = observed.u[0], None if observed.mask is None else observed.mask[0]
+
+    def solve(arguments):
+        params, key = arguments
+        members, solver = config.num_members // num_runs, config.solver
+        return forecast_latents(
+            model, params, t, u0, key, members, solver=solver, conditions=conditions, mask0=mask0, steps=steps
+        )[:, :: config.stride]
+
+    z = jax.lax.map(solve, (runs, jax.random.split(path_key, num_runs)))
+    frames = observed.every(config.stride)
+
+    def score_one(arguments):
+        z, key, frame = arguments
+        keys = jax.random.split(key, num_runs)
+        members = jax.vmap(lambda params, z, key: sample_field(model, params, z, key))(runs, z, keys)
+        return score_frame(members.reshape(-1, *frame.u.shape), *frame, unit=unit)
+
+    keys = jax.random.split(noise_key, len(frames.u))
+    scores = jax.lax.map(score_one, (jnp.moveaxis(z, 2, 0), keys, frames))
+    decoded = jax.lax.map(lambda params: reconstruct(model, params, frames.u, frames.mask), runs)
+    reconstruction, first = decoded.mean(axis=0), jax.tree.map(lambda a: a[0], runs)
+    parts = jax.lax.map(lambda z: model.decode_parts(first, z), z[0, 0, shown])
+    return scores, _noise_floor(frames, unit), _relative(reconstruction, frames, unit), parts
 
 
 def score_baseline(

@@ -83,7 +83,11 @@ def bars_table(results: list[Result]) -> Table:
         cells += [f"{_SCORES[bar.score]}, {bar.statistic}", " / ".join(map(format_number, values)) or MISSING]
         whole = bool(values) and None not in values
         mean = statistics.fmean(values) if whole else None
-        cells += [format_number(mean) if values else MISSING, f"{bar.bar:g}", MISSING if not bar.aim else f"{bar.aim:g}"]
+        cells += [
+            format_number(mean) if values else MISSING,
+            f"{bar.bar:g}",
+            MISSING if not bar.aim else f"{bar.aim:g}",
+        ]
         cells += [MISSING if not values else "yes" if mean is not None and mean <= bar.bar else "no"]
         cells += [f"{max(values) / statistics.median(values):.2f}" if whole else MISSING]
         table.rows.append(cells)
@@ -136,9 +140,7 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
         models = [("published code, our data", [{"test": theirs, "steps": steps}])]
         variant = [load_json(p) for p in sorted(glob.glob(os.path.join(directory, "published", case, "d*_s*.json")))]
         models.append(("our variant `:published`", [r for r in variant if r["micro_dim"] == code["micro_dim"]]))
-        models.append(
-            ("our recipe", [r for r in results if (r["case"], r["micro_dim"]) == (case, code["micro_dim"])])
-        )
+        models.append(("our recipe", [r for r in results if (r["case"], r["micro_dim"]) == (case, code["micro_dim"])]))
         for name, runs in models:
             if runs:
                 largest = [worst(r["test"]["nrmse"]) for r in runs]

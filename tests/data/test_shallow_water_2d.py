@@ -126,7 +126,7 @@ def test_steps_in_which_a_wave_passes_a_cell_are_refused():
     """Named with the largest that is not; and it is stable, where the water is deepest."""
     with pytest.raises(InputError, match="`data.equation.max_dt` gives steps of 0.1, but .*; lower max_dt") as error:
         dataclasses.replace(SMALL, max_dt=0.1)
-    limit = float(re.search(r"up to ([\d.]+);", str(error.value))[1])
+    limit = float(re.search(r"beyond ([\d.]+);", str(error.value))[1])
     equation = dataclasses.replace(SMALL, max_dt=0.99 * limit, height=2.0, t1=2.0)
     u = equation.solve(equation.initial(0.7))
     assert np.isfinite(u).all() and u.min() > -1 and u.max() <= 1.0 + 1e-9

@@ -80,5 +80,14 @@ def test_a_run_so_scaled(smoke_config, programs, tmp_path):
         trained.params["log_q"], unscaled["log_q"] + np.log(best["dispersion_factor"]), rtol=1e-5
     )
     jax.tree.map(np.testing.assert_array_equal, trained.params | {"log_q": 0}, unscaled | {"log_q": 0})
+    # The result tells what it would be without, to the rounding of the factor.
+    scaled = evaluate(whole.path).result
+    alone = evaluate(whole.path, forecast={"dispersion": "bound"}).result
+    assert scaled["val"]["dispersion_factor"] == best["dispersion_factor"] and "bound_dispersion" not in alone
+    for name in ("nrmse", "crps", "spread_skill"):
+        assert scaled["bound_dispersion"][name]["mean"] == pytest.approx(alone["test"][name]["mean"], rel=1e-3)
+    assert scaled["bound_dispersion"]["calibration"]["spread_skill"] == pytest.approx(
+        alone["calibration"]["spread_skill"], rel=1e-3
+    )
     with pytest.raises(InputError, match="`forecast.dispersion=bound`, got validation"):
         evaluate(plain.path, str(tmp_path / "results"), forecast={"dispersion": "validation"})

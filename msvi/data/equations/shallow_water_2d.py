@@ -11,8 +11,7 @@ from msvi.data.equations.base import Equation
 from msvi.errors import InputError, require_at_least, require_positive
 from msvi.types import Array
 
-# Faster than any wave of the largest step of height that is allowed, by the height inside: 2 sqrt(g h) is the speed of a
-# front that runs into a dry bed.
+# No wave is faster than so many times the square root of the depth: that of a front that runs into a dry bed.
 _FRONT = 2.0
 
 
@@ -60,8 +59,8 @@ class ShallowWater2D(Equation):
         limit = self.spacing / (_FRONT * np.sqrt(max(self.height, 1.0)))
         if self.dt > limit * (1 + 1e-9):
             raise InputError(
-                f"`data.equation.max_dt` gives steps of {self.dt:.3g}, but with {self.num_points} cells no wave crosses "
-                f"more than one of them up to {limit:.3g}; lower max_dt or num_points."
+                f"`data.equation.max_dt` gives steps of {self.dt:.3g}, but with {self.num_points} cells a wave may "
+                f"cross more than one of them beyond {limit:.3g}; lower max_dt or num_points."
             )
 
     @property
