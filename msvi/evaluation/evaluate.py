@@ -123,6 +123,7 @@ def evaluate(
             "reconstruction_nrmse": best["val_reconstruction"],
             "spread_skill": best.get("val_spread_skill"),
             "dispersion_factor": best.get("dispersion_factor"),
+            "decoder_factor": best.get("decoder_factor"),
         },
         **groups,
         "cost": {
@@ -301,8 +302,9 @@ def _score_splits(
 def _score_unscaled(
     model: MultiscaleModel, state: TrainState, best: dict[str, Any], dataset: Dataset, config: Config
 ) -> dict[str, Any]:
-    """Scores of the test trajectories with the dispersion that the bound found, before validation scaled it."""
-    params = scale(state, 1 / best["dispersion_factor"]).average["model"]
+    """Scores of the test trajectories with the variances that the bound found, before validation scaled them."""
+    factors = best["dispersion_factor"], best.get("decoder_factor", 1.0)
+    params = scale(state, *(1 / factor for factor in factors)).average["model"]
     runs, split = jax.tree.map(lambda a: a[None], params), dataset.test
     scores, scored = score_model(model, runs, dataset, split, config), scored_frames(split, config.forecast.stride)
     pooled = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)

@@ -1,12 +1,19 @@
-"""The dispersion of forecasts, scaled to what validation forecasts show.
+"""The variances of forecasts, scaled to what validation trajectories show.
 
-With the smooth posterior the bound does not hold the dispersion `Q` that the errors of the drift call for. The
-posterior's variance `S` hardly changes in time, while the drift `f` lets deviations shrink or grow at rates `J`, the
-symmetric part of its derivative. What keeps `S` up against `J` is `Q`: the terms of the bound with `Q` are least at
-`Q² = 4 S (r² + J S J)`, `r` the error of the drift along the mean, so that even where `r` is zero `Q` is about
-`2 |J| S`. Forecasts then spread more than they err. One factor on `Q` for all latents brings
-the spread of the validation forecasts to their error. (Their CRPS would not tell: where the errors are small beside the
-noise of the observation, or large beside what is left to tell, it hardly depends on the factor.)
+Two factors bring them to the errors that they stand for, one after the other.
+
+*The decoder's variance.* In training it has to cover what draws from the posterior miss, and the posterior is wide
+where the data leave it room. A forecast is decoded from a path that is not so drawn; what is left of the decoder's error is
+that of reconstructions, encoded and decoded without a draw. One factor on the variances of both experts makes the
+decoder's deviation the error of the reconstructions of validation frames.
+
+*The dispersion.* With the smooth posterior the bound does not hold the dispersion `Q` that the errors of the drift call
+for. The posterior's variance `S` hardly changes in time, while the drift `f` lets deviations shrink or grow at rates
+`J`, the symmetric part of its derivative. What keeps `S` up against `J` is `Q`: the terms of the bound with `Q` are
+least at `Q² = 4 S (r² + J S J)`, `r` the error of the drift along the mean, so that even where `r` is zero `Q` is about
+`2 |J| S`. Forecasts then spread more than they err. One factor on `Q` for all latents brings the spread of the
+validation forecasts to their error. (Their CRPS would not tell: where the errors are small beside the noise of the
+observation, or large beside what is left to tell, it hardly depends on the factor.)
 """
 
 from collections.abc import Callable
@@ -18,28 +25,38 @@ from msvi.training.state import TrainState
 
 # Smallest and largest factor, and how far a ratio of spread to error may be from one, by its logarithm.
 _LEAST, _MOST, _NEAR = 1e-4, 10.0, 0.02
+# A decoder that is right to so much is left as it is: a reconstruction follows some of the noise of the frame that it
+# is made from, so that its error is a little less than the decoder's deviation should be.
+_RIGHT = 0.15
 
 Entry = dict[str, float | None]
 
 
 def calibrate(validate: Callable[[TrainState], Entry], state: TrainState) -> Entry:
-    """The validation with that factor on the dispersion at which spread and error come nearest, and the factor, as
-    `dispersion_factor`.
+    """The validation with those factors at which the spread of forecasts and their error come nearest, and the factors,
+    as `decoder_factor` and `dispersion_factor`.
 
-    The first two factors are 1 and that which would do if all spread came from `Q`, the third goes on on the line
-    through both, in logarithms.
+    The first two factors on the dispersion are 1 and that which would do if all spread came from `Q`, the third goes on
+    on the line through both, in logarithms.
 
     Args:
-      validate: of a state; `val_spread_skill` is the ratio of spread to error, None where there is none.
+      validate: of a state; `val_spread_skill` is the ratio of the spread of forecasts to their error,
+        `val_decoder_spread` that of the decoder's deviation to the error of reconstructions, None where there is none.
     """
+    first = validate(state)
+    decoder = 1.0 if not first["val_decoder_spread"] else first["val_decoder_spread"] ** -2.0
+    decoder = float(np.clip(decoder, _LEAST, _MOST)) if abs(np.log(decoder)) > 2 * _RIGHT else 1.0
 
-    def at(factor):
+    def at(factor, entry=None):
         factor = float(np.clip(factor, _LEAST, _MOST))
-        entry = validate(scale(state, factor)) | {"dispersion_factor": factor}
+        entry = validate(scale(state, factor, decoder)) if entry is None else entry
         ratio = entry["val_spread_skill"]
-        return entry, np.log(factor), np.inf if not ratio else np.log(ratio)
+        # How far the decoder was off is told too, not that it no longer is.
+        factors = {"dispersion_factor": factor, "decoder_factor": decoder}
+        found = entry | factors | {"val_decoder_spread": first["val_decoder_spread"]}
+        return found, np.log(factor), np.inf if not ratio else np.log(ratio)
 
-    found = [at(1.0)]
+    found = [at(1.0, first if decoder == 1.0 else None)]
     if np.isfinite(found[0][2]) and abs(found[0][2]) > _NEAR:
         found.append(at(np.exp(-2 * found[0][2])))
     if len(found) == 2 and np.isfinite(found[1][2]) and abs(found[1][2]) > _NEAR:
@@ -49,8 +66,10 @@ def calibrate(validate: Callable[[TrainState], Entry], state: TrainState) -> Ent
     return min(found, key=lambda entry: abs(entry[2]))[0]
 
 
-def scale(state: TrainState, factor: float) -> TrainState:
-    """`state` whose averaged weights, those of forecasts, have so many times the dispersion `Q`."""
+def scale(state: TrainState, dispersion: float, decoder: float = 1.0) -> TrainState:
+    """`state` whose averaged weights, those of forecasts, have so many times the dispersion `Q` and so many times the
+    decoder's variance."""
     model = state.average["model"]
-    scaled = model | {"log_q": model["log_q"] + jnp.log(factor)}
-    return state._replace(average=state.average | {"model": scaled})
+    factors = {"log_q": dispersion, "macro_log_var": decoder, "micro_log_var": decoder}
+    scaled = {name: model[name] + jnp.log(factor) for name, factor in factors.items() if name in model}
+    return state._replace(average=state.average | {"model": model | scaled})

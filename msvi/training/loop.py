@@ -189,8 +189,9 @@ def _signs(config: Config, history: list[dict]) -> dict[str, str]:
 
 
 def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) -> Callable[[TrainState], dict]:
-    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill"}`: means over the
-    validation forecasts, and the ratio of their spread to their error, 1 if each is what the other says.
+    """A function `state -> {"val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill", "val_decoder_spread"}`:
+    means over the validation forecasts; the ratio of their spread to their error, and that of the decoder's deviation
+    to the error of reconstructions, 1 if each is what the other says.
 
     Validation trajectories that are longer than a few units of time, in the model's unit, are cut into several
     forecasts: later on a chaotic or noisy system has forgotten its start, and all that is left to score is chance. The
@@ -249,11 +250,15 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
             crps, mean, squares = jax.lax.map(frame, (z.swapaxes(0, 1), keys, u, mask))
             observed = None if mask is None else mask.any(axis=tuple(range(1, mask.ndim)))
             reconstruction = reconstruct(model, params, u, mask)
+            missed = scales.standardise(reconstruction) - scales.standardise(u)
+            variance = jnp.exp(inner.decode(params, z[0, 0]).log_var)  # the same of all states
+            decoder = [jnp.mean(jnp.broadcast_to(square, u.shape), where=mask) for square in (variance, missed**2)]
             return (
                 jnp.mean(crps, where=observed),
                 metrics.nrmse(mean, u, mask),
                 metrics.nrmse(reconstruction, u, mask),
                 *(jnp.mean(square, where=observed) for square in squares),
+                *decoder,
             )
 
         return jax.lax.map(one, trajectories)
@@ -262,9 +267,9 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
         for path, leaf in jax.tree.leaves_with_path(state.params):
             if not jnp.isfinite(leaf).all():
                 _refuse(f"parameter {jax.tree_util.keystr(path)} is not finite", int(state.step))
-        *found, spread, skill = (float(e.mean()) for e in errors(state.average["model"], trajectories))
-        found.append(float(np.sqrt(spread / skill)) if skill > 0 else np.nan)
-        names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill")
+        *found, spread, skill, width, missed = (float(e.mean()) for e in errors(state.average["model"], trajectories))
+        found += [float(np.sqrt(a / b)) if b > 0 else np.nan for a, b in ((spread, skill), (width, missed))]
+        names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill", "val_decoder_spread")
         return {name: e if np.isfinite(e) else None for name, e in zip(names, found, strict=True)}
 
     return validate

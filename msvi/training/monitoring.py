@@ -37,7 +37,7 @@ def group_tags(entry: Mapping[str, float | None]) -> dict[str, float]:
             continue
         if name in _COST:
             found[f"cost/{name}"] = value
-        elif name.startswith("val_") or name == "dispersion_factor":
+        elif name.startswith("val_") or name.endswith("_factor"):
             found[f"validation/{name.removeprefix('val_')}"] = value
         else:
             found[f"loss/{name}"] = value

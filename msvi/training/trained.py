@@ -79,6 +79,6 @@ def restore_run(
             raise InputError(
                 f"{run.path} was trained with `forecast.dispersion=bound`, got validation; set it to bound."
             )
-        state = scale(state, best["dispersion_factor"])
+        state = scale(state, best["dispersion_factor"], best.get("decoder_factor", 1.0))
     newest = best if run.latest.latest_step() is None else run.latest.restore(template)[1]
     return state, best, newest

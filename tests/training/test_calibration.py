@@ -18,14 +18,17 @@ pytest_plugins = ["smoke"]
 
 def make_state(log_q=0.0):
     """Weights of which only the dispersion is told apart."""
-    model = {"log_q": np.full(3, log_q, np.float32), "drift": np.ones(2, np.float32)}
+    ones = np.ones(2, np.float32)
+    model = {"log_q": np.full(3, log_q, np.float32), "drift": ones, "macro_log_var": ones, "micro_log_var": 2 * ones}
     return TrainState({"model": model}, {"model": model, "posterior": {}}, None, np.zeros((), np.int32), None)
 
 
-def test_only_the_dispersion_of_forecasts_is_scaled():
-    """`log Q` of the averaged weights; the weights that are trained stay."""
-    state = scale(make_state(1.0), 0.25)
+def test_only_the_variances_of_forecasts_are_scaled():
+    """`log Q` of the averaged weights and the log-variances of both experts; the weights that are trained stay."""
+    state = scale(make_state(1.0), 0.25, 0.5)
     np.testing.assert_allclose(state.average["model"]["log_q"], 1.0 + np.log(0.25), rtol=1e-6)
+    np.testing.assert_allclose(state.average["model"]["macro_log_var"], 1.0 + np.log(0.5), rtol=1e-6)
+    np.testing.assert_allclose(state.average["model"]["micro_log_var"], 2.0 + np.log(0.5), rtol=1e-6)
     np.testing.assert_array_equal(state.average["model"]["drift"], 1.0)
     np.testing.assert_array_equal(state.params["model"]["log_q"], 1.0)
 
@@ -36,11 +39,30 @@ def test_spread_is_brought_to_the_error(own, driven):
 
     def validate(state):
         factor = np.exp(float(state.average["model"]["log_q"][0]))
-        return {"val_crps": 0.1, "val_spread_skill": np.sqrt(own + driven * factor)}
+        return {"val_crps": 0.1, "val_spread_skill": np.sqrt(own + driven * factor), "val_decoder_spread": 1.1}
 
     entry = calibrate(validate, make_state())
     assert entry["dispersion_factor"] == pytest.approx((1 - own) / driven, rel=0.3)
     assert entry["val_spread_skill"] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("wide", [0.5, 3.0])
+def test_the_decoder_is_brought_to_the_error_of_reconstructions_first(wide):
+    """Its variance is divided by the square of what it is too wide; the dispersion then makes up what is missing.
+
+    Squared spread is that of the decoder, of 0.04 where it is right, and one in proportion to the dispersion."""
+
+    def validate(state):
+        dispersion = np.exp(float(state.average["model"]["log_q"][0]))
+        decoder = np.exp(float(state.average["model"]["micro_log_var"][0]) - 2.0) * wide**2
+        spread = np.sqrt(0.04 * decoder + 0.5 * dispersion)
+        return {"val_crps": 0.1, "val_spread_skill": spread, "val_decoder_spread": np.sqrt(decoder)}
+
+    entry = calibrate(validate, make_state())
+    assert entry["decoder_factor"] == pytest.approx(wide**-2, rel=1e-5)
+    assert entry["dispersion_factor"] == pytest.approx(0.96 / 0.5, rel=0.1)
+    assert entry["val_spread_skill"] == pytest.approx(1, abs=0.05)
+    assert entry["val_decoder_spread"] == pytest.approx(wide)
 
 
 @pytest.mark.parametrize("ratio", [None, 1.01])
@@ -50,7 +72,7 @@ def test_the_dispersion_stays_where_nothing_tells(ratio):
 
     def validate(state):
         calls.append(state)
-        return {"val_crps": None, "val_spread_skill": ratio}
+        return {"val_crps": None, "val_spread_skill": ratio, "val_decoder_spread": ratio}
 
     assert calibrate(validate, make_state())["dispersion_factor"] == 1.0
     assert len(calls) == 1

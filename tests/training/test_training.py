@@ -351,7 +351,7 @@ def test_validation(smoke_run, parts, smoke_model, programs):
     state = smoke_run.state
     validate = loop.make_validation(smoke_model, parts[0], smoke_run.config)
     record = Workdir(smoke_run.path).latest.restore(state)[1]
-    names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill")
+    names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill", "val_decoder_spread")
     expected = {name: record[name] for name in names}
     assert validate(state) == expected
     assert validate(state._replace(params=jax.tree.map(jnp.zeros_like, state.params))) == expected
