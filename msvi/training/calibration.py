@@ -3,9 +3,9 @@
 Two factors bring them to the errors that they stand for, one after the other.
 
 *The decoder's variance.* In training it has to cover what draws from the posterior miss, and the posterior is wide
-where the data leave it room. A forecast is decoded from a path that is not so drawn; what is left of the decoder's error is
-that of reconstructions, encoded and decoded without a draw. One factor on the variances of both experts makes the
-decoder's deviation the error of the reconstructions of validation frames.
+where the data leave it room. A forecast is decoded from a path that is not so drawn; what is left of the decoder's
+error is that of reconstructions, encoded and decoded without a draw. One factor on the variances of both experts makes
+the decoder's deviation the error of the reconstructions of validation frames.
 
 *The dispersion.* With the smooth posterior the bound does not hold the dispersion `Q` that the errors of the drift call
 for. The posterior's variance `S` hardly changes in time, while the drift `f` lets deviations shrink or grow at rates
