@@ -3,6 +3,8 @@
 import ml_collections
 
 from msvi.config import Config, to_dict
+from msvi.data.config import DataConfig
+from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
 from msvi.recipe.variants import make_variant
@@ -16,11 +18,13 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """
     recipe = Config(
         case="burgers_1d",
+        data=DataConfig(test_seed=1),
         model=ModelConfig(time_unit=1.0, micro_frame="moving"),
-        inference=InferenceConfig(drift_weight=512.0),
-        train=TrainConfig(random_shift=49),  # one point less than a coarse cell has
+        inference=InferenceConfig(drift_weight=32.0),
+        train=TrainConfig(steps=20_000, learning_rate=4e-3, random_shift=49),  # one point less than a coarse cell has
+        forecast=ForecastConfig(dispersion="validation"),
     )
-    own = {"cells": {"train.steps": 18_000, "model.conservative": True}}
+    own = {"cells": {"train.steps": 18_000, "model.conservative": True, "inference.drift_weight": 512.0}}
     own["smoke"] = {
         "data.equation.num_points": 100,
         "data.equation.viscosity": 5e-3,

@@ -19,7 +19,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """
     recipe = Config(
         case="burgers_2d",
-        data=DataConfig(equation=Burgers2D(), num_train=18),
+        data=DataConfig(equation=Burgers2D(), num_train=18, test_seed=1),
         model=ModelConfig(
             time_unit=1.0,
             coarsening=16,
@@ -28,8 +28,8 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             encoder_pooling=4,
         ),
         inference=InferenceConfig(drift_weight=500.0),
-        train=TrainConfig(steps=10_000, batch_windows=4),
-        forecast=ForecastConfig(stride=5),
+        train=TrainConfig(steps=12_000, batch_windows=4),
+        forecast=ForecastConfig(stride=5, dispersion="validation"),
     )
     own = {
         "cells": {

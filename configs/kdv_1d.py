@@ -5,6 +5,7 @@ import ml_collections
 from msvi.config import Config, to_dict
 from msvi.data.config import DataConfig
 from msvi.data.equations.kdv_1d import KortewegDeVries1D
+from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
 from msvi.recipe.variants import make_variant
@@ -18,10 +19,11 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """
     recipe = Config(
         case="kdv_1d",
-        data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2),
+        data=DataConfig(equation=KortewegDeVries1D(), noise_std=1e-2, test_seed=1),
         model=ModelConfig(time_unit=1.0, n_sigma=2, micro_frame="moving"),
         inference=InferenceConfig(drift_weight=512.0),
-        train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
+        train=TrainConfig(steps=20_000, learning_rate=5e-3, random_shift=49),  # one point less than a coarse cell has
+        forecast=ForecastConfig(dispersion="validation"),
     )
     own = {
         "cells": {

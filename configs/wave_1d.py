@@ -5,6 +5,7 @@ import ml_collections
 from msvi.config import Config, to_dict
 from msvi.data.config import DataConfig
 from msvi.data.equations.wave_1d import Wave1D
+from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
 from msvi.recipe.variants import make_variant
@@ -21,7 +22,8 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         data=DataConfig(equation=Wave1D(), num_train=20, test_seed=1),
         model=ModelConfig(time_unit=1.0, n_sigma=2, micro_frame="moving"),
         inference=InferenceConfig(drift_weight=512.0),
-        train=TrainConfig(steps=15_000, random_shift=49),  # one point less than a coarse cell has
+        train=TrainConfig(steps=20_000, learning_rate=4e-3, random_shift=49),  # one point less than a coarse cell has
+        forecast=ForecastConfig(dispersion="validation"),
     )
     own = {
         "cells": {"train.steps": 16_000, "inference.drift_weight": 16.0},

@@ -85,6 +85,7 @@ SMOKE = {
     "data.num_train": 2,
     "data.num_val": 1,
     "data.num_test": 2,
+    "data.test_seed": 0,
     "model.micro_dim": 2,
     "model.macro_hidden": (16,),
     "model.micro_hidden": (16,),
@@ -101,6 +102,7 @@ SMOKE = {
     "train.eval_every": 20,
     "forecast.num_members": 8,
     "forecast.num_val_members": 4,
+    "forecast.dispersion": "bound",
     "forecast.solver": "euler",  # compiles in half the time
 }
 
