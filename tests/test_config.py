@@ -92,26 +92,16 @@ def test_variants_are_what_they_say(path):
 
 
 def test_defaults():
-    """Both cases on a periodic line weigh the drift residual more, move the microscale's frame and shift windows within
-    a cell; Korteweg–de Vries has the paper's noise and filter, and needs fewer steps. Where the field has edges there
-    is nothing to shift around."""
-    weight, frame, unit, shift = [
-        "inference.drift_weight: 64.0 -> 512.0",
-        "model.micro_frame: fixed -> moving",
-        "model.time_unit: 0.0 -> 1.0",
-        "train.random_shift: 0 -> 49",
-    ]
-    assert differences(Config(), read("burgers_1d")) == [weight, frame, unit, shift]
-    assert differences(Config(), read("kdv_1d"), ignore=("data.equation.", "data.cache_dir")) == [
-        "case: burgers_1d -> kdv_1d",
-        "data.noise_std: 0.001 -> 0.01",
-        weight,
-        frame,
-        "model.n_sigma: 3 -> 2",
-        unit,
-        shift,
-        "train.steps: 20000 -> 15000",
-    ]
+    """Cases on a periodic line move the microscale's frame and shift windows within a cell, where the field has edges
+    there is nothing to shift around; Korteweg–de Vries has the paper's noise and filter. Every case has variances
+    scaled on validation, and but for the single flow a second test set."""
+    for case in ("burgers_1d", "kdv_1d", "wave_1d"):
+        assert read(case).model.micro_frame == "moving" and read(case).train.random_shift == 49
+    assert (read("kdv_1d").data.noise_std, read("kdv_1d").model.n_sigma) == (1e-2, 2)
+    for case in EQUATIONS.keys() - {"custom"}:
+        assert read(case).forecast.dispersion == "validation"
+        assert read(case).data.test_seed == (0 if case == "cylinder_2d" else 1)
+        assert (read(case).train.decay_rate, read(case).train.decay_steps) == (0.9, 1000)
     assert read("kdv_1d").data.equation == KortewegDeVries1D()
     assert read("burgers_2d").data.equation == Burgers2D()
     for case in EQUATIONS.keys() - {"custom"}:
@@ -160,6 +150,7 @@ PUBLISHED_EPOCHS = {
     "kdv_1d": (8, 8, 500, 8 * 1001),
     "burgers_2d": (18, 8, 500, 18 * 1001),
     "cylinder_2d": (1, 11, 2000, 1301),
+    "wave_1d": (20, 8, 500, 20 * 1001),
 }
 
 
