@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from msvi.backend import prepare
 from msvi.config import Config, from_dict, to_dict
 from msvi.data.given import from_arrays, from_xarray, kinds_of
 from msvi.data.labels import Labels
@@ -84,6 +85,7 @@ def fit(
     Raises:
       InputError: data that cannot be used, an unknown field, or a folder that holds something else or another run.
     """
+    prepare()
     arrays = {"t": t, "mask": mask, "mu": mu, "forcing": forcing, "split": split, "coordinates": coordinates or None}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     if isinstance(u, str):
@@ -110,6 +112,7 @@ def load(workdir: str) -> "Model":
     Raises:
       InputError: it is missing, no run of msvi, or has no checkpoint yet.
     """
+    prepare()
     if os.path.isfile(workdir):
         found, params = read_archive(workdir)
         return Model(found.config, found.model, params, found.coordinates, found.labels, os.path.abspath(workdir))

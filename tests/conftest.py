@@ -21,6 +21,8 @@ XLA_FLAGS = os.environ.get("XLA_FLAGS", "")  # as they came
 _FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} {_FAST}".strip()
 jax.config.update("jax_disable_most_optimizations", True)
+# What one test compiles is not to be what another finds.
+os.environ.setdefault("MSVI_PROGRAMS", "off")
 # Shapes that differ in rank and are broadcast all the same are a mistake more often than not.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -49,7 +49,7 @@ FOLDERS = {m for m in MODULES if len(ast.parse(MODULES[m].read_text(encoding="ut
 # From what everything knows to the commands: a module imports none of a later line. The longest beginning counts, so
 # that the groups of the configuration stand below the wings that they belong to.
 LAYERS = (
-    ("msvi.types", "msvi.errors", "msvi.writing", "msvi.provenance"),
+    ("msvi.types", "msvi.errors", "msvi.writing", "msvi.provenance", "msvi.backend"),
     ("msvi.data.labels", "msvi.data.times", "msvi.data.split"),
     ("msvi.data.formats", "msvi.data.equations"),
     ("msvi.model.config", "msvi.inference.config", "msvi.forecast.config", "msvi.training.config", "msvi.data.config"),

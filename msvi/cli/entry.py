@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import msvi
+from msvi.backend import prepare
 from msvi.config import Config, field_texts, from_dict
 from msvi.errors import InputError
 
@@ -86,7 +87,7 @@ def connect() -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; what a user can mend ends in one line and status 2."""
-    jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 or bfloat16 behind one's back
+    prepare()
     logging.set_verbosity(logging.ERROR)  # orbax tells much that is no concern of the user
 
     if {"--help", "-h"} & set(sys.argv[1:]) and main.__module__ in FLAGS.flags_by_module_dict():
