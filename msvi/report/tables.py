@@ -16,6 +16,7 @@ from msvi.report.wording import (
     format_percent,
     format_ratio,
     format_short,
+    gap_cell,
     in_cells,
     listed,
     microscale,
@@ -190,8 +191,18 @@ def calibration_table(results: list[Result], ensembles: list[Result]) -> Table:
 
     Ensembles of runs, whose members come from several seeds, have rows of their own.
     """
-    columns = ["case", "micro_dim", "CRPS", "energy score", "spread-skill median", "pooled", "pooled, against truth"]
-    table = Table([*columns, "90 % coverage", "macroscale variance", "rel. L2 above 0.1 after"], [])
+    columns = ["case", "micro_dim", "CRPS", "energy score", "spread-skill median", "pooled", "pooled, unscaled"]
+    table = Table(
+        [
+            *columns,
+            "pooled, against truth",
+            "90 % coverage",
+            "largest gap of quantiles",
+            "macroscale variance",
+            "rel. L2 above 0.1 after",
+        ],
+        [],
+    )
     rows: dict[tuple, list[Result]] = {}
     for r in results:
         if "calibration" in r:
@@ -202,8 +213,10 @@ def calibration_table(results: list[Result], ensembles: list[Result]) -> Table:
         cells = [case + NOTES.get(case, ""), microscale(runs[0]) + together]
         cells += [score_cell(runs, score, "mean", format_short) for score in ("crps", "energy_score")]
         cells += [score_cell(runs, "spread_skill", "median", format_ratio)]
-        cells += [pooled_cell(runs, name, format_ratio) for name in ("spread_skill", "spread_skill_clean")]
-        cells += [pooled_cell(runs, "coverage_90", format_percent)]
+        unscaled = [r["bound_dispersion"] for r in runs if "bound_dispersion" in r]
+        cells += [pooled_cell(runs, "spread_skill", format_ratio), pooled_cell(unscaled, "spread_skill", format_ratio)]
+        cells += [pooled_cell(runs, "spread_skill_clean", format_ratio)]
+        cells += [pooled_cell(runs, "coverage_90", format_percent), gap_cell(runs)]
         cells += [score_cell(runs, "macro_share", "mean", format_percent), time_until(runs, "0.1")]
         table.rows.append(cells)
     return table

@@ -94,6 +94,18 @@ def pooled_cell(results: list[Result], name: str, show: Callable) -> str:
     return _average([r["calibration"][name] for r in results if name in r["calibration"]], show)
 
 
+def gap_cell(results: list[Result]) -> str:
+    """How far the share of observations below a quantile of the ensemble is from its probability, for the quantile at
+    which it is furthest: 0 of a flat rank histogram. Mean over the results."""
+    gaps = []
+    for r in results:
+        told = r["calibration"]
+        if told.keys() >= {"reliability", "probabilities"}:
+            pairs = zip(told["reliability"], told["probabilities"], strict=True)
+            gaps.append(None if None in told["reliability"] else max(abs(share - level) for share, level in pairs))
+    return _average(gaps, format_percent)
+
+
 def _average(values: list[float | None], show: Callable) -> str:
     known = [value for value in values if value is not None]
     return show(statistics.fmean(known) if len(known) == len(values) else None) if values else MISSING

@@ -159,6 +159,8 @@ def test_calibration():
         scored(1, [None, 1.5], spread_skill=0.9, spread_skill_clean=None, coverage_90=0.9),
         make_result(seed=2),
     ]
+    results[0]["calibration"] |= {"probabilities": [0.1, 0.5, 0.9], "reliability": [0.15, 0.7, 0.8]}
+    results[1]["bound_dispersion"] = {"calibration": {"spread_skill": 1.5}}
     ensemble = scored(9, [None, None], spread_skill=0.99) | {"seeds": [0, 1]}
     row, together = named(calibration_table(results, [ensemble]))
     assert (together["micro_dim"], together["pooled"], together["90 % coverage"]) == ("5, seeds 0 + 1", "0.99", "—")
@@ -170,8 +172,10 @@ def test_calibration():
         "energy score": "—",
         "spread-skill median": "0.85",
         "pooled": "0.80",
+        "pooled, unscaled": "1.50",
         "pooled, against truth": "diverged",
         "90 % coverage": "85.0 %",
+        "largest gap of quantiles": "20.0 %",
         "macroscale variance": "—",
         "rel. L2 above 0.1 after": "> 2 (2 of 4 never)",
     }
