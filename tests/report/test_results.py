@@ -395,7 +395,10 @@ def test_pages():
 def test_command(tmp_path, monkeypatch, capsys):
     """`--check` fails and writes nothing while a table is old; without it all is written, and then passes."""
     results, figures, root = tmp_path / "results", tmp_path / "figures", tmp_path / "root"
-    for result in (make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9)):
+    known = make_result(case="kdv_1d", test_inside=[True, False])
+    known["test"]["rel_l2"] = summary(0.04, 0.04, 0.0, 0.04)
+    known["test"]["nrmse_clean"]["per_trajectory"] = [0.1, 0.2]
+    for result in (make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9), known, make_result(seed=1)):
         write(results, result)
     folder = results / "burgers_1d"
     (folder / "baseline_dmd.json").write_text(json.dumps(make_baseline(case="burgers_1d")))
@@ -409,6 +412,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
     (results / "systems").mkdir()
     (results / "systems" / "wave.json").write_text(json.dumps(system))
+    code = {"micro_dim": 5, "error_by_step": {"9": 0.1}} | dict.fromkeys(("nrmse", "nrmse_clean"), [0.1])
+    (results / "published_code").mkdir()
+    (results / "published_code" / "burgers_1d.json").write_text(json.dumps(code | {"reconstruction_nrmse": [0.1]}))
     (results / "benchmark").mkdir()
     (results / "benchmark" / "patches.json").write_text(json.dumps({"domains": [DOMAIN]}))
     tables = make_tables(str(results))
