@@ -83,7 +83,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "overview": overview_table(results, cells, baselines),
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
-        "calibration": calibration_table(results, load_ensembles(directory)),
+        "calibration": calibration_table(results, load_ensembles(directory), baselines),
         "results": results_table(results),
         "cells": results_table(cells).without("published"),
         "data files": data_files_table(load_data_files(directory)),

@@ -123,12 +123,14 @@ def test_baselines():
         "coarse simulation",
         "DMD",
         "POD-SINDy",
+        "FNO",
+        "U-Net",
         "closure (micro_dim 0)",
         "micro_dim 5",
     ]
-    assert list(nrmse.values())[1:] == ["NRMSE, median", "—", "—", "—", "0.1650", "diverged", "0.0287", "0.0287"]
-    assert list(rel_l2.values())[1:] == ["rel. L2, mean", "—", "—", "—", "0.1600", "0.1600", "0.3000", "0.0300"]
-    assert list(published.values())[1:] == ["rel. L2, published", "—", "—", "0.523", "0.163", "0.057", "0.324", "0.042"]
+    assert list(nrmse.values())[1:] == ["NRMSE, median", "—", "—", "—", "0.1650", "diverged", "—", "—", "0.0287", "0.0287"]
+    assert list(rel_l2.values())[1:] == ["rel. L2, mean", "—", "—", "—", "0.1600", "0.1600", "—", "—", "0.3000", "0.0300"]
+    assert list(published.values())[1:] == ["rel. L2, published", "—", "—", "0.523", "0.163", "0.057", "—", "—", "0.324", "0.042"]
     for result in results:
         result["test"]["crps"] = summary(0.000123456, 9.0, 9.0, 9.0)
     (crps,) = [row for row in named(baselines_table(results, [])) if row["score"] == "CRPS, mean"]
