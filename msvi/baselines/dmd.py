@@ -111,9 +111,7 @@ def _fit_map(paths: list[np.ndarray], lag: int) -> _LinearMap:
     # The constant, as large as the others.
     unit = float(np.sqrt(np.mean(np.concatenate([path[:, 0] for path in paths]) ** 2)))
     states = [np.pad(path, ((0, 0), (0, 1)), constant_values=unit) for path in paths]
-    before, after = (
-        np.concatenate(parts).T for parts in ([s[:-lag] for s in states], [s[lag:] for s in states])
-    )
+    before, after = (np.concatenate(parts).T for parts in ([s[:-lag] for s in states], [s[lag:] for s in states]))
     with warnings.catch_warnings():
         # Coefficients of the last modes are small by nature, and where they make a poor map, validation tells.
         warnings.filterwarnings("ignore", message="Input data condition number")

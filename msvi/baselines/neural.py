@@ -59,8 +59,8 @@ def fit_neural(name: str, config: Config, dataset: Dataset) -> Baseline:
     frame in such steps (`msvi.baselines.stepping`); between two of them it is a cubic spline. Chosen on the validation
     trajectories, by forecasts of networks that are trained for a tenth of the steps: frames per step, size of the
     noise, and whether a network is told where it is. Of each member, which has a seed of its own, that step of its
-    training is taken at which it forecast them best. Training ends with `baseline.steps` or `baseline.minutes`. What the
-    members differ in is what data and training leave open; the noise of observations is no part of it.
+    training is taken at which it forecast them best. Training ends with `baseline.steps` or `baseline.minutes`. What
+    the members differ in is what data and training leave open; the noise of observations is no part of it.
 
     Where frames are not equally spaced the fields are interpolated to the mean step; a forecast has any times.
 
@@ -75,13 +75,13 @@ def fit_neural(name: str, config: Config, dataset: Dataset) -> Baseline:
     emulator = make_emulator(name, dataset.grid, dataset.num_channels, dataset.boundary)
     stepper, ladders = make_stepper(emulator), _ladders(frames, val)
     first = make_stride(frames, ladders["frames_per_step"].first[0], _FIRST_NOISE, False)
-    trial_seconds = seconds * _SEARCH_SHARE / _TRIALS
-    trial_steps = int(np.clip(trial_seconds / _seconds_per_step(stepper, frames, first), 1, -(-budget.steps // _TRIALS)))
+    affordable = seconds * _SEARCH_SHARE / _TRIALS / _seconds_per_step(stepper, frames, first)
+    trial_steps = int(np.clip(affordable, 1, -(-budget.steps // _TRIALS)))
 
     def error(candidate):
         stride = make_stride(frames, *candidate.values())
         training = _advance(stepper, frames, stride, stepper.start(jax.random.key(config.seed)), trial_steps)
-        return _nrmse(_forecast(stepper, training.params, stride, val.start, val.times), val.fields)
+        return _nrmse(_forecast(stepper, training.average, stride, val.start, val.times), val.fields)
 
     chosen, settings = search(ladders, error, seconds * _SEARCH_SHARE)
     stride = make_stride(frames, *chosen.values())
@@ -156,11 +156,11 @@ def _train(
         done += number
         for i, training in enumerate(trainings):
             trainings[i] = training = _advance(stepper, frames, stride, training, number)
-            error = _nrmse(_forecast(stepper, training.params, stride, val.start, val.times), val.fields)
+            error = _nrmse(_forecast(stepper, training.average, stride, val.start, val.times), val.fields)
             members[i].looks.append((done, error))
             if members[i].params is None or members[i].best[0] == done:
-                # The step hands the memory of its parameters on.
-                members[i] = members[i]._replace(params=jax.tree.map(jnp.copy, training.params))
+                # The step hands the memory of its weights on.
+                members[i] = members[i]._replace(params=jax.tree.map(jnp.copy, training.average))
         now = time.monotonic()
         ended = done == steps or now + (now - began) / 2 > deadline
     return members

@@ -16,6 +16,7 @@ from msvi.model.scales import Scales
 from msvi.types import Array, Params
 
 _LEARNING_RATE, _DECAY_RATE, _DECAY_STEPS, _CLIP_NORM = 1e-3, 0.9, 1000, 1.0
+_AVERAGE_DECAY = 0.999  # of the average over steps of the weights, with which a network forecasts
 _BATCH = 16
 # Pairs of frames by which the size of changes is measured.
 _MEASURED = 64
@@ -37,7 +38,7 @@ class Stride(NamedTuple):
       frames: from a field to that which follows.
       noise: standard deviation of the noise on what is gone from, in standardised units.
       position: 1 where the network is told where it is, else 0.
-      size: of changes over so many frames with that noise, by which the network's are multiplied, `(channel,)`.
+      size: of changes over so many frames with that noise, by which the network's are multiplied, `(1, …, channel)`.
     """
 
     frames: Array
@@ -47,11 +48,13 @@ class Stride(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Parameters, state of the optimiser, and the random key of what is drawn."""
+    """Parameters, their average over the steps, state of the optimiser, random key, and number of steps."""
 
     params: Params
+    average: Params
     opt_state: Any
     key: Array
+    count: Array
 
 
 class Stepper(NamedTuple):
@@ -86,10 +89,21 @@ def make_stride(frames: Frames, gap: int, noise: float, position: bool) -> Strid
     starts = np.concatenate([f + np.arange(max(n - gap, 0)) for f, n in zip(first, length, strict=True)])
     starts = starts[np.linspace(0, len(starts) - 1, min(len(starts), _MEASURED)).astype(int)]
     change = frames.u[starts + gap] - frames.u[starts]
-    square = jnp.mean(change**2, axis=tuple(range(change.ndim - 1)))
+    square = jnp.mean(change**2, axis=tuple(range(change.ndim - 1)), keepdims=True)
     # A channel that stands still has changes of a size that is none.
     size = jnp.sqrt(jnp.maximum(square + noise**2, 1e-12))
     return Stride(jnp.asarray(gap), jnp.asarray(noise, jnp.float32), jnp.asarray(position, jnp.float32), size)
+
+
+def draw_pairs(frames: Frames, stride: Stride, key: Array) -> tuple[Array, Array]:
+    """A batch of fields, and those a stride later in their trajectories, `(pair, *grid, channel)`; all alike likely."""
+    number = jnp.maximum(frames.length - stride.frames, 0)
+    ends = jnp.cumsum(number)
+    drawn = jax.random.randint(key, (_BATCH,), 0, ends[-1])
+    own = jnp.searchsorted(ends, drawn, side="right")
+    index = frames.first[own] + drawn - (ends - number)[own]
+    # Else the fields would be read again by all that uses them.
+    return jax.lax.optimization_barrier((frames.u[index], frames.u[index + stride.frames]))
 
 
 def make_stepper(emulator: Emulator) -> Stepper:
@@ -105,22 +119,13 @@ def make_stepper(emulator: Emulator) -> Stepper:
     def start(key):
         init_key, key = jax.random.split(key)
         params = emulator.init(init_key)
-        return Training(params, optimizer.init(params), key)
-
-    def pairs(frames, stride, key):
-        """Fields, and those so many frames later in the same trajectory, each as likely as any other."""
-        number = jnp.maximum(frames.length - stride.frames, 0)
-        ends = jnp.cumsum(number)
-        drawn = jax.random.randint(key, (_BATCH,), 0, ends[-1])
-        own = jnp.searchsorted(ends, drawn, side="right")
-        index = frames.first[own] + drawn - (ends - number)[own]
-        # Else the fields would be read again by all that uses them.
-        return jax.lax.optimization_barrier((frames.u[index], frames.u[index + stride.frames]))
+        # A copy: both are handed on.
+        return Training(params, jax.tree.map(jnp.copy, params), optimizer.init(params), key, jnp.zeros((), int))
 
     @functools.partial(jax.jit, donate_argnums=0)
     def step(training, frames, stride):
         key, pair_key, noise_key = jax.random.split(training.key, 3)
-        u, later = pairs(frames, stride, pair_key)
+        u, later = draw_pairs(frames, stride, pair_key)
         u = u + stride.noise * jax.random.normal(noise_key, u.shape)
 
         def loss(params):
@@ -128,7 +133,11 @@ def make_stepper(emulator: Emulator) -> Stepper:
             return jnp.mean(((later - u) / stride.size - change) ** 2)
 
         updates, opt_state = optimizer.update(jax.grad(loss)(training.params), training.opt_state)
-        return Training(optax.apply_updates(training.params, updates), opt_state, key)
+        params, count = optax.apply_updates(training.params, updates), training.count + 1
+        # The average forgets the first steps fast.
+        decay = jnp.minimum(_AVERAGE_DECAY, count / (9.0 + count))
+        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, training.average, params)
+        return Training(params, average, opt_state, key, count)
 
     @jax.jit
     def advance(params, v, stride):

@@ -146,8 +146,8 @@ def score_baseline(
 ) -> SplitScores:
     """The same of a forecast `(t, u0) -> u` `(member, time, *grid, channel)`, in the units of the data.
 
-    One member is a forecast without uncertainty: its CRPS is its mean absolute error. It is asked for the frames of each trajectory alone, and in the gaps of a first frame sees what `msvi.model.gaps`
-    fills them with.
+    One member is a forecast without uncertainty: its CRPS is its mean absolute error. It is asked for the frames of
+    each trajectory alone, and in the gaps of a first frame sees what `msvi.model.gaps` fills them with.
 
     Args:
       scales: of the training trajectories, if they are known already.

@@ -113,7 +113,7 @@ def test_baseline_of_unequal_trajectories(ragged, config):
 
 
 def held(t, u0):
-    return np.repeat(u0[None], len(t), 0)
+    return np.repeat(u0[None], len(t), 0)[None]
 
 
 def scores_of_persistence(u, config, mask=None):
