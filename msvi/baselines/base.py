@@ -67,8 +67,9 @@ def search(
 
     First all combinations of the ladders' `first` values are tried. From the best one on its neighbours are, which
     differ in one setting by one step of its ladder, until none is better by a thousandth of the error: so a setting
-    goes on beyond the values that were tried at first while the error falls. What ended the search is in the settings:
-    `"turned"`, or `"time"` where the seconds were over first.
+    goes on beyond the values that were tried at first while the error falls. A value that no candidate had yet is also
+    tried with the `first` values of each other setting. What ended the search is in the settings: `"turned"`, or
+    `"time"` where the seconds were over first.
 
     Args:
       ladders: of each setting, plain JSON data.
@@ -92,7 +93,7 @@ def search(
     attempt(list(itertools.product(*([ladder.values.index(v) for v in ladder.first] for ladder in ladders.values()))))
     at, turned = best(), False
     while not turned and time.monotonic() - began <= seconds:
-        attempt(_neighbours(ladders, at))
+        attempt(_neighbours(ladders, at, list(tried)))
         at, before = best(), tried[at]
         turned = not tried[at] < (1 - _GAIN) * before
     candidates = [(_candidate(ladders, point), e) for point, e in tried.items() if e is not None]
@@ -104,14 +105,23 @@ def _candidate(ladders: dict[str, Ladder], point: tuple) -> dict[str, Any]:
     return {name: ladder.values[i] for (name, ladder), i in zip(ladders.items(), point, strict=True)}
 
 
-def _neighbours(ladders: dict[str, Ladder], point: tuple) -> list[tuple]:
-    """Up the ladder of each setting, and down."""
-    return [
-        (*point[:axis], i + step, *point[axis + 1 :])
-        for axis, (i, ladder) in enumerate(zip(point, ladders.values(), strict=True))
-        for step in (1, -1)
-        if 0 <= i + step < len(ladder.values)
-    ]
+def _neighbours(ladders: dict[str, Ladder], point: tuple, tried: list[tuple]) -> list[tuple]:
+    """Up the ladder of each setting, and down; a value that is new also with the others' first ones, one at a time."""
+    found = []
+    for axis, ladder in enumerate(ladders.values()):
+        for i in (point[axis] + 1, point[axis] - 1):
+            if not 0 <= i < len(ladder.values):
+                continue
+            step = (*point[:axis], i, *point[axis + 1 :])
+            found.append(step)
+            if all(other[axis] != i for other in tried):
+                found += [
+                    (*step[:a], other.values.index(value), *step[a + 1 :])
+                    for a, other in enumerate(ladders.values())
+                    if a != axis
+                    for value in other.first
+                ]
+    return found
 
 
 def _report(tried: list[tuple[dict[str, Any], float]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from msvi.baselines import base, coarse, pod, sindy
+from msvi.baselines import base, coarse, dmd, pod, sindy
 from msvi.baselines.fit import BASELINES, fit_baseline
 from msvi.config import Config
 from msvi.data.config import DataConfig, Recorded
@@ -304,6 +304,51 @@ def test_the_lowest_validation_error_is_taken():
     assert base.select([{"name": "a"}], lambda candidate: np.nan)[1]["chosen"]["val_nrmse"] is None
 
 
+def valley(candidate):
+    """Lowest at rank 40 and a ridge of 1e-3, both beyond what is tried at first."""
+    return 1 + np.log(candidate["rank"] / 40) ** 2 + np.log10(candidate["ridge"] / 1e-3) ** 2
+
+
+RANKS = base.Ladder((2, 5, 10, 20, 40, 80, 160), (2, 10))
+
+
+def test_a_search_goes_on_until_the_error_turns():
+    """Beyond the ends of what is tried at first, a step at a time, and no further than one step past the best."""
+    ladders = {"rank": RANKS, "ridge": base.Ladder((1e-4, 1e-3, 1e-2, 1e-1, 1.0), (1e-2, 1.0))}
+    chosen, settings = base.search(ladders, valley)
+    assert chosen == {"rank": 40, "ridge": 1e-3} and settings["ended"] == "turned"
+    tried = [(c["rank"], c["ridge"]) for c in settings["candidates"]]
+    assert tried[:4] == [(2, 1e-2), (2, 1.0), (10, 1e-2), (10, 1.0)] and len(set(tried)) == len(tried)
+    assert (80, 1e-3) in tried and not any(rank == 160 for rank, _ in tried)
+    assert settings["chosen"]["val_nrmse"] == min(c["val_nrmse"] for c in settings["candidates"])
+
+
+def test_a_search_ends_where_a_ladder_or_the_time_does():
+    ladders = {"rank": RANKS}
+    falling = base.search(ladders, lambda candidate: 1 / candidate["rank"])
+    assert falling[0] == {"rank": 160} and falling[1]["ended"] == "turned"
+    flat = base.search(ladders, lambda candidate: 1 - 1e-6 * candidate["rank"])[1]
+    assert [c["rank"] for c in flat["candidates"]] == [2, 10, 20, 5]
+    # Some candidates cannot be tried, and are told of nowhere.
+    bounded = base.search(ladders, lambda candidate: 1 / candidate["rank"] if candidate["rank"] < 30 else None)
+    assert bounded[0] == {"rank": 20} and max(c["rank"] for c in bounded[1]["candidates"]) == 20
+    hasty = base.search(ladders, lambda candidate: 1 / candidate["rank"], seconds=0.0)
+    assert hasty[0] == {"rank": 2} and hasty[1]["ended"] == "time"
+    lost = base.search(ladders, lambda candidate: np.nan)
+    assert lost[1]["chosen"]["val_nrmse"] is None and lost[1]["ended"] == "turned"
+
+
+@pytest.mark.parametrize("method, first", [(dmd, 2), (sindy, 3)])
+def test_ranks_go_on_beyond_those_tried_at_first(method, first, rotating, monkeypatch):
+    """Two rotations are four modes: a rank below is not enough."""
+    monkeypatch.setattr(method, "_FIRST_RANKS", (first,))
+    name = method.__name__.rpartition(".")[2]
+    settings = fit_baseline(name, make_config(), rotating).settings
+    assert settings["candidates"][0]["rank"] == first
+    assert settings["chosen"]["rank"] >= 4 and settings["ended"] == "turned"
+    assert settings["chosen"]["val_nrmse"] < 0.2 * settings["candidates"][0]["val_nrmse"]
+
+
 def test_errors_in_the_basis_are_those_of_the_fields():
     rng = np.random.default_rng(0)
     u = rng.standard_normal((2, 30, 5, 2, 1)) + 1
@@ -403,6 +448,36 @@ def test_each_validation_trajectory_has_its_own_times(name):
     baseline = fit_baseline(name, make_config(), Dataset((x,), ("periodic",), *splits))
     assert baseline.settings["chosen"]["val_nrmse"] < 2e-3
     np.testing.assert_allclose(single(baseline, t[4], u[4, 0]), u[4], atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_uneven_times_of_unequal_trajectories(name):
+    """Frames of a wave at random times, some trajectories shorter: nearly what even ones of equal length give."""
+    x, rng = np.arange(32) / 32, np.random.default_rng(0)
+    even = np.tile(0.01 * np.arange(61), (7, 1))
+    uneven = np.sort(np.concatenate([np.zeros((7, 1)), rng.uniform(0, 0.6, (7, 60))], axis=1), axis=1)
+    phase, lengths, found = rng.random((7, 1, 1)), np.array([61, 61, 50, 61, 40]), []
+    for t, num_frames in ((even, None), (uneven, lengths)):
+        u = np.sin(2 * np.pi * (x - t[..., None] + phase))[..., None].astype(np.float32)
+        train = Split(t[:5], u[:5], num_frames=num_frames)
+        val = Split(t[5:6], u[5:6])
+        baseline = fit_baseline(name, make_config(), Dataset((x,), ("periodic",), train, val, val))
+        found.append(single(baseline, even[6], np.sin(2 * np.pi * (x + phase[6]))[0, :, None]))
+        interpolated = baseline.settings["frames"] == "interpolated by cubic splines"
+        assert interpolated == (num_frames is not None)
+    exact = np.sin(2 * np.pi * (x - even[6][:, None] + phase[6]))[..., None]
+    np.testing.assert_allclose(found[0], exact, atol=5e-3)
+    np.testing.assert_allclose(found[1], exact, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_the_unit_of_time_does_not_matter(name, rotating):
+    found = []
+    for unit in (1.0, 3.7e9):
+        splits = (split._replace(t=unit * split.t) for split in rotating[2:5])
+        baseline = fit_baseline(name, make_config(), Dataset(rotating.coordinates, rotating.boundary, *splits))
+        found.append(single(baseline, unit * rotating.val.t[0], rotating.val.u[0, 0]))
+    np.testing.assert_allclose(*found, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_frames", [20, 60])
