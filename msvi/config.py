@@ -14,6 +14,7 @@ import re
 import types
 from typing import Any
 
+from msvi.baselines.config import BaselineConfig
 from msvi.data.config import EQUATIONS, DataConfig
 from msvi.errors import InputError
 from msvi.forecast.config import ForecastConfig
@@ -31,7 +32,7 @@ class Config:
     Attributes:
       case: name of the equation, a key of `msvi.data.config.EQUATIONS`; `custom` for a data file.
       seed: of the initial parameters and of everything drawn in training; the data have a seed of their own.
-      data, model, inference, train, forecast: the groups.
+      data, model, inference, train, forecast, baseline: the groups.
     """
 
     case: str = "burgers_1d"
@@ -41,6 +42,7 @@ class Config:
     inference: InferenceConfig = InferenceConfig()
     train: TrainConfig = TrainConfig()
     forecast: ForecastConfig = ForecastConfig()
+    baseline: BaselineConfig = BaselineConfig()
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:

@@ -52,7 +52,7 @@ LAYERS = (
     ("msvi.types", "msvi.errors", "msvi.writing", "msvi.provenance", "msvi.backend"),
     ("msvi.data.labels", "msvi.data.times", "msvi.data.split"),
     ("msvi.data.formats", "msvi.data.equations"),
-    ("msvi.model.config", "msvi.inference.config", "msvi.forecast.config", "msvi.training.config", "msvi.data.config"),
+    tuple(f"msvi.{wing}.config" for wing in ("model", "inference", "forecast", "training", "data", "baselines")),
     ("msvi.data",),
     ("msvi.model",),
     ("msvi.inference", "msvi.forecast", "msvi.scores"),

@@ -1,7 +1,6 @@
 """The same equation solved on the macroscale mesh: what resolution alone costs."""
 
 import dataclasses
-import functools
 import itertools
 
 import numpy as np
@@ -60,7 +59,7 @@ def fit_coarse(config: Config, dataset: Dataset) -> Baseline:
         candidates, lambda candidate: float(np.mean([nrmse(forecast(**candidate, t=t, u0=u[0]), u) for t, u in val]))
     )
     settings |= {"mesh": [len(x) for x in mesh]}
-    return Baseline(functools.partial(forecast, chosen["restriction"], chosen["interpolation"]), settings)
+    return Baseline(lambda t, u0: forecast(**chosen, t=t, u0=u0)[None], settings)
 
 
 def coarse_equation(config: Config, dataset: Dataset, num_frames: int, spacing: float) -> Equation:

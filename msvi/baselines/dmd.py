@@ -1,19 +1,23 @@
 """Dynamic mode decomposition of all training trajectories, with PyDMD."""
 
 import warnings
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from msvi.baselines import pod
-from msvi.baselines.base import Baseline, frame_numbers, frame_spacing, select
+from msvi.baselines.base import Baseline, Ladder, search
+from msvi.baselines.times import frame_steps
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.recipe.measure import field_scales
 
-_RANKS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 100)
-_LAGS = (1, 5, 20, 50)
+_RANKS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 100, 140, 200, 280, 400)
+_LAGS = (1, 2, 5, 10, 20, 50, 100, 200, 400, 1000)
+# Those that are tried in any case.
+_FIRST_RANKS, _FIRST_LAGS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 100), (1, 5, 20, 50)
 _MAX_VAL_FRAMES = 200
 
 
@@ -36,66 +40,78 @@ def fit_dmd(config: Config, dataset: Dataset) -> Baseline:
     trajectories: the rank, the lag (noise in the first of two frames damps what pairs close in time seem to do), and
     whether a training trajectory much longer than the forecasts is used whole or from its middle on.
 
+    Where frames are not equally spaced the coefficients are interpolated to the mean step; a forecast has any times.
+
     Raises:
-      InputError: frames that are not equally spaced, too few of them, or fields that do not change.
+      InputError: too few frames, or fields that do not change.
     """
-    spacing, scales = frame_spacing(dataset.train.t), field_scales(dataset.train)
+    steps, scales = frame_steps(dataset.train), field_scales(dataset.train)
     val = pod.val_frames(dataset.val, config.forecast.stride, _MAX_VAL_FRAMES)
-    numbers = frame_numbers(val.t, spacing)
     fitted = {}
     for first in pod.training_parts(dataset):
-        basis = pod.fit_basis(dataset.train.u[:, first:], scales)
-        fitted[first] = basis, pod.reduce_split(basis, dataset.train.u[:, first:]), pod.reduce_split(basis, val.u)
-    candidates = [
-        {"first_frame": first, "rank": rank, "lag": lag}
-        for first, (basis, train, _) in fitted.items()
-        for rank in _at_most(_RANKS, len(basis.modes))
-        for lag in _at_most(_LAGS, _longest_lag(*train.coefficients.shape[:2]))
-    ]
-    if not candidates:
+        basis = pod.fit_basis(dataset.train, scales, first)
+        paths = pod.reduce_split(basis, dataset.train, first).even(steps)
+        fitted[first] = basis, paths, pod.reduce_split(basis, val)
+    # Of each part its own: the ladder may be longer than one of them.
+    ranks = {first: len(basis.modes) for first, (basis, _, _) in fitted.items()}
+    lags = {first: _longest_lag(paths) for first, (_, paths, _) in fitted.items()}
+    ladders = {
+        "first_frame": Ladder(tuple(fitted), tuple(fitted)),
+        "rank": limited(_RANKS, _FIRST_RANKS, ranks.values()),
+        "lag": limited(_LAGS, _FIRST_LAGS, lags.values()),
+    }
+    if not ladders["lag"].values:
         raise InputError(
-            f"`dmd` needs at least two pairs of frames to learn from, got {dataset.train.u.shape[1]} frames in "
+            f"`dmd` needs at least two pairs of frames to learn from, got {dataset.train.lengths.max()} frames in "
             f"{len(dataset.train.u)} training trajectories; store more frames."
         )
 
     def fit(candidate):
-        rank, lag = candidate["rank"], candidate["lag"]
-        return _fit_map(fitted[candidate["first_frame"]][1].coefficients[..., :rank], lag)
+        return _fit_map([a[:, : candidate["rank"]] for a in fitted[candidate["first_frame"]][1]], candidate["lag"])
 
     def error(candidate):
-        reduced = fitted[candidate["first_frame"]][2]
+        first = candidate["first_frame"]
+        if candidate["rank"] > ranks[first] or candidate["lag"] > lags[first]:
+            return None
+        reduced = fitted[first][2]
         start = reduced.coefficients[:, 0, : candidate["rank"]]
-        return pod.mean_nrmse(reduced, _roll_out(fit(candidate), start, numbers))
+        return pod.mean_nrmse(reduced, _roll_out(fit(candidate), start, reduced.t / steps.spacing))
 
-    chosen, settings = select(candidates, error)
+    chosen, settings = search(ladders, error)
     basis, linear_map = fitted[chosen["first_frame"]][0], fit(chosen)
 
     def forecast(t, u0):
-        start = pod.encode(basis, u0)[: chosen["rank"]]
-        return pod.decode(basis, _roll_out(linear_map, start[None], frame_numbers(t, spacing)[None])[0])
+        start, numbers = pod.encode(basis, u0)[: chosen["rank"]], (t - t[0]) / steps.spacing
+        return pod.decode(basis, _roll_out(linear_map, start[None], numbers[None]))
 
-    return Baseline(forecast, settings)
-
-
-def _at_most(values: tuple[int, ...], bound: int) -> list[int]:
-    """Those of the values up to the bound, and the bound itself where it cuts some off; none below 1."""
-    return sorted({min(value, bound) for value in values} - {0})
+    return Baseline(forecast, settings | steps.settings)
 
 
-def _longest_lag(num_trajectories: int, num_frames: int) -> int:
+def limited(values: tuple[int, ...], first: tuple[int, ...], bounds: Iterable[int]) -> Ladder:
+    """A ladder of those values up to the largest bound; of each bound that cuts some off it is one itself."""
+    ladder, tried = set(), set()
+    for bound in bounds:
+        ladder |= {min(value, bound) for value in values} - {0}
+        tried |= {min(value, bound) for value in first} - {0}
+    return Ladder(tuple(sorted(ladder)), tuple(sorted(tried)))
+
+
+def _longest_lag(paths: list[np.ndarray]) -> int:
     """The longest lag that leaves two pairs of frames; 0 if there is none."""
-    return max(num_frames - (1 if num_trajectories > 1 else 2), 0)
+    lengths = sorted((len(path) for path in paths), reverse=True)
+    return max(lengths[0] - 2, lengths[1] - 1 if len(lengths) > 1 else 0)
 
 
-def _fit_map(coefficients: np.ndarray, lag: int) -> _LinearMap:
-    """Decomposes the pairs of frames `lag` apart, of coefficients `(trajectory, time, mode)`."""
+def _fit_map(paths: list[np.ndarray], lag: int) -> _LinearMap:
+    """Decomposes the pairs of frames `lag` apart, of coefficients `(time, mode)` of each trajectory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what PyDMD's plots import; nothing is plotted
         import pydmd
 
-    unit = float(np.sqrt(np.mean(coefficients[..., 0] ** 2)))  # the constant, as large as the others
-    states = np.concatenate([coefficients, np.full_like(coefficients[..., :1], unit)], axis=-1)
-    before, after = (part.reshape(-1, states.shape[-1]).T for part in (states[:, :-lag], states[:, lag:]))
+    # The constant, as large as the others.
+    unit = float(np.sqrt(np.mean(np.concatenate([path[:, 0] for path in paths]) ** 2)))
+    states = [np.pad(path, ((0, 0), (0, 1)), constant_values=unit) for path in paths]
+    before, after = (np.concatenate(parts).T for parts in ([s[:-lag] for s in states], [s[lag:] for s in states]))
     with warnings.catch_warnings():
         # Coefficients of the last modes are small by nature, and where they make a poor map, validation tells.
         warnings.filterwarnings("ignore", message="Input data condition number")
@@ -108,7 +124,7 @@ def _roll_out(linear_map: _LinearMap, start: np.ndarray, numbers: np.ndarray) ->
     """Coefficients `(trajectory, time, mode)` from the first ones, `(trajectory, mode)`.
 
     Args:
-      numbers: of the frames, `(trajectory, time)`.
+      numbers: times in steps since the first, whole or not, `(trajectory, time)`.
     """
     m = linear_map
     states = np.concatenate([start, np.full_like(start[:, :1], m.unit)], axis=-1)

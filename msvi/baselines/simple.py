@@ -10,7 +10,7 @@ from msvi.data.split import Dataset
 def fit_persistence(config: Config, dataset: Dataset) -> Baseline:
     """The first observed frame, held."""
     del config, dataset
-    return Baseline(lambda t, u0: np.repeat(np.asarray(u0, np.float32)[None], len(t), axis=0), {})
+    return Baseline(lambda t, u0: _hold(u0, t), {})
 
 
 def fit_mean(config: Config, dataset: Dataset) -> Baseline:
@@ -27,4 +27,9 @@ def fit_mean(config: Config, dataset: Dataset) -> Baseline:
     grid = tuple(range(total.ndim - 1))
     of_channel = total.sum(axis=grid) / np.maximum(count.sum(axis=grid), 1)
     mean = np.where(count > 0, total / np.maximum(count, 1), of_channel).astype(np.float32)
-    return Baseline(lambda t, u0: np.repeat(mean[None], len(t), axis=0), {})
+    return Baseline(lambda t, u0: _hold(mean, t), {})
+
+
+def _hold(u: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The field at all times, of one member: `(1, time, *grid, channel)`."""
+    return np.repeat(np.asarray(u, np.float32)[None], len(t), axis=0)[None]

@@ -1,5 +1,6 @@
 """Sparse identification of quadratic dynamics of the POD coefficients, with pysindy."""
 
+import functools
 import warnings
 from typing import NamedTuple
 
@@ -7,16 +8,24 @@ import numpy as np
 import scipy
 
 from msvi.baselines import pod
-from msvi.baselines.base import Baseline, frame_spacing, select
+from msvi.baselines.base import Baseline, Ladder, search
+from msvi.baselines.dmd import limited
+from msvi.baselines.times import frame_steps
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.recipe.measure import field_scales
 
-_RANKS = (3, 5, 8, 12, 16, 20)
-_WINDOWS = (7, 21)  # frames of the smoothing filter
-_THRESHOLDS = (0.0, 0.05)
-_RIDGES = (1e-6, 3e-4, 3e-3, 3e-2)  # times the number of rows, pysindy's `alpha`
+# What may be tried, and what is in any case: rank; frames of the smoothing filter; threshold; ridge penalty times the
+# number of rows, pysindy's `alpha`.
+_RANKS = (3, 5, 8, 12, 16, 20, 24, 28, 34, 40, 48, 56, 68, 80)
+_WINDOWS = (5, 7, 11, 15, 21, 31, 45, 61)
+_THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_RIDGES = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+_FIRST_RANKS, _FIRST_WINDOWS = (3, 5, 8, 12, 16, 20), (7, 21)
+_FIRST_THRESHOLDS, _FIRST_RIDGES = (0.0, 0.05), (1e-6, 3e-4, 3e-3, 3e-2)
+# Rows times squared features of the largest least-squares problem: some ten seconds and a gigabyte.
+_MAX_PROBLEM = 1e11
 _MAX_VAL_FRAMES = 200
 
 
@@ -40,57 +49,74 @@ def fit_sindy(config: Config, dataset: Dataset) -> Baseline:
     trajectory much longer than the forecasts is used whole or from its middle on.
 
     Time is counted in lengths of the longest validation trajectory, so that the threshold means the same in any unit.
+    Where frames are not equally spaced the coefficients are interpolated to the mean step; a forecast has any times.
 
     Raises:
-      InputError: frames that are not equally spaced, too few to smooth, or fields that do not change.
+      InputError: too few frames to smooth, or fields that do not change.
     """
-    scales, unit = field_scales(dataset.train), float(np.ptp(dataset.val.t, axis=1).max()) or 1.0
-    spacing, max_step = frame_spacing(dataset.train.t) / unit, 1 / _MAX_VAL_FRAMES
+    scales, steps = field_scales(dataset.train), frame_steps(dataset.train)
     val = pod.val_frames(dataset.val, config.forecast.stride, _MAX_VAL_FRAMES)
-    windows = [w for w in _WINDOWS if 2 * w <= dataset.train.u.shape[1]]
-    if not windows:
-        raise InputError(
-            f"`sindy` needs at least {2 * _WINDOWS[0]} frames in a training trajectory to smooth them, got "
-            f"{dataset.train.u.shape[1]}; store more frames."
-        )
     fitted = {}
     for first in pod.training_parts(dataset):
-        basis = pod.fit_basis(dataset.train.u[:, first:], scales)
-        fitted[first] = basis, pod.reduce_split(basis, dataset.train.u[:, first:]), pod.reduce_split(basis, val.u)
-    problems = {
-        (first, rank, window): _least_squares(train.coefficients[..., :rank], window, spacing)
-        for first, (basis, train, _) in fitted.items()
-        for rank in sorted({min(rank, len(basis.modes)) for rank in _RANKS})
-        for window in windows
+        basis = pod.fit_basis(dataset.train, scales, first)
+        paths = pod.reduce_split(basis, dataset.train, first).even(steps)
+        fitted[first] = basis, paths, pod.reduce_split(basis, val)
+    unit = max(float(reduced.t.max()) for _, _, reduced in fitted.values()) or 1.0
+    max_step = 1 / _MAX_VAL_FRAMES
+    longest = max(len(path) for _, paths, _ in fitted.values() for path in paths)
+    windows = tuple(w for w in _WINDOWS if 2 * w <= longest)
+    if longest < 2 * _FIRST_WINDOWS[0]:
+        raise InputError(
+            f"`sindy` needs at least {2 * _FIRST_WINDOWS[0]} frames in a training trajectory to smooth them, got "
+            f"{longest}; store more frames."
+        )
+    ladders = {
+        "first_frame": Ladder(tuple(fitted), tuple(fitted)),
+        "rank": limited(_RANKS, _FIRST_RANKS, (_largest_rank(basis, paths) for basis, paths, _ in fitted.values())),
+        "window": Ladder(windows, tuple(w for w in _FIRST_WINDOWS if w in windows)),
+        "threshold": Ladder(_THRESHOLDS, _FIRST_THRESHOLDS),
+        "ridge": Ladder(_RIDGES, _FIRST_RIDGES),
     }
-    candidates = [
-        {"first_frame": first, "rank": rank, "window": window, "threshold": threshold, "ridge": ridge}
-        for first, rank, window in problems
-        for threshold in _THRESHOLDS
-        for ridge in _RIDGES
-    ]
+
+    @functools.cache
+    def problem(first, rank, window):
+        return _least_squares([a[:, :rank] for a in fitted[first][1]], window, steps.spacing / unit)
 
     def fit(candidate):
         first, rank = candidate["first_frame"], candidate["rank"]
-        coefficients = fitted[first][1].coefficients[..., :rank]
-        weights = _fit_weights(*problems[first, rank, candidate["window"]], candidate["threshold"], candidate["ridge"])
-        scale = coefficients.std(axis=(0, 1))
-        return _Dynamics(weights, scale, np.abs(coefficients / scale).max(axis=(0, 1)))
+        weights = _fit_weights(*problem(first, rank, candidate["window"]), candidate["threshold"], candidate["ridge"])
+        coefficients = np.concatenate(fitted[first][1])[:, :rank]
+        scale = coefficients.std(axis=0)
+        return _Dynamics(weights, scale, np.abs(coefficients / scale).max(axis=0))
 
     def error(candidate):
-        reduced = fitted[candidate["first_frame"]][2]
+        basis, paths, reduced = fitted[candidate["first_frame"]]
+        if candidate["rank"] > _largest_rank(basis, paths):
+            return None
         start = reduced.coefficients[:, 0, : candidate["rank"]]
-        return pod.mean_nrmse(reduced, _roll_out(fit(candidate), start, val.t / unit, max_step))
+        return pod.mean_nrmse(reduced, _roll_out(fit(candidate), start, reduced.t / unit, max_step))
 
-    chosen, settings = select(candidates, error)
+    chosen, settings = search(ladders, error)
     basis, dynamics = fitted[chosen["first_frame"]][0], fit(chosen)
     settings |= {"terms": int(np.count_nonzero(dynamics.weights)), "possible_terms": dynamics.weights.size}
 
     def forecast(t, u0):
         start = pod.encode(basis, u0)[: chosen["rank"]]
-        return pod.decode(basis, _roll_out(dynamics, start[None], t[None] / unit, max_step)[0])
+        return pod.decode(basis, _roll_out(dynamics, start[None], (t - t[0])[None] / unit, max_step))
 
-    return Baseline(forecast, settings)
+    return Baseline(forecast, settings | steps.settings)
+
+
+def _largest_rank(basis: pod.Basis, paths: list[np.ndarray]) -> int:
+    """The largest rank whose least squares are solved in seconds."""
+    rows, rank = sum(map(len, paths)), 1
+    while rank < len(basis.modes) and rows * _num_features(rank + 1) ** 2 <= _MAX_PROBLEM:
+        rank += 1
+    return rank
+
+
+def _num_features(rank: int) -> int:
+    return (rank + 1) * (rank + 2) // 2
 
 
 def features(x: np.ndarray) -> np.ndarray:
@@ -99,21 +125,28 @@ def features(x: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones_like(x[..., :1]), x, x[..., i] * x[..., j]], axis=-1)
 
 
-def _least_squares(coefficients: np.ndarray, window: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Features and derivatives of scaled coefficients `(trajectory, time, mode)`, divided by `sqrt(rows)`.
+def _least_squares(paths: list[np.ndarray], window: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Features and derivatives of scaled coefficients, `(time, mode)` of each trajectory, divided by `sqrt(rows)`.
 
     Rotated by the features' QR factors, which leaves as many rows as features, and least squares, penalty and threshold
-    as they were: a hundred times faster to solve again and again.
+    as they were: a hundred times faster to solve again and again. A trajectory too short to smooth is left out.
     """
-    scaled = coefficients / coefficients.std(axis=(0, 1))
+    scale = np.concatenate(paths).std(axis=0)
     # Half a window at the ends is left out: the filter knows one side only there.
     inside = slice(window // 2, -(window // 2))
     states, rates = (
-        scipy.signal.savgol_filter(scaled, window, 3, deriv=order, delta=spacing, axis=1)[:, inside] for order in (0, 1)
+        np.concatenate(
+            [
+                scipy.signal.savgol_filter(path / scale, window, 3, deriv=order, delta=spacing, axis=0)[inside]
+                for path in paths
+                if len(path) >= 2 * window
+            ]
+        )
+        for order in (0, 1)
     )
-    rows = features(states.reshape(-1, states.shape[-1]))
+    rows = features(states)
     q, r = np.linalg.qr(rows)
-    return r / np.sqrt(len(rows)), q.T @ rates.reshape(len(rows), -1) / np.sqrt(len(rows))
+    return r / np.sqrt(len(rows)), q.T @ rates / np.sqrt(len(rows))
 
 
 def _fit_weights(rows: np.ndarray, rates: np.ndarray, threshold: float, ridge: float) -> np.ndarray:

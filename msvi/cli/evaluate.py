@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from msvi.baselines import BASELINES
+from msvi.baselines.fit import BASELINES
 from msvi.cli import entry
 from msvi.config import Config
 from msvi.errors import InputError

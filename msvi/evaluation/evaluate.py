@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.baselines import few_trajectories, fit_baseline
+from msvi.baselines.base import few_trajectories
+from msvi.baselines.fit import fit_baseline
 from msvi.config import Config, differences, from_dict, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, Split
@@ -46,7 +47,13 @@ from msvi.types import Params
 from msvi.writing import explain_full_disk, write_json
 
 # What a baseline's numbers depend on beside what all do.
-_BASELINE_PACKAGES = {"coarse": ("scipy",), "dmd": ("pydmd", "scipy"), "sindy": ("pysindy", "scikit-learn", "scipy")}
+_BASELINE_PACKAGES = {
+    "coarse": ("scipy",),
+    "dmd": ("pydmd", "scipy"),
+    "sindy": ("pysindy", "scikit-learn", "scipy"),
+    "fno": ("pdequinox", "equinox", "scipy"),
+    "unet": ("pdequinox", "equinox", "scipy"),
+}
 
 # Shown beside a run on own data.
 _QUICK_BASELINES = ("persistence", "mean", "dmd")
@@ -219,11 +226,12 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
     Data, frames, scores and form of the result are those of `evaluate`. It is written to
     `<results_dir>/<folder>/baseline_<name>.json` and to `<root>/<folder>_baseline_<name>/result.json`, unless one of
     another configuration stands there. A forecast without uncertainty is an ensemble of one: its CRPS is its mean
-    absolute error, and there is no calibration.
+    absolute error, and there is no calibration; that of several members has it.
 
     Args:
       name: a key of `msvi.baselines.BASELINES`.
-      config: the data, `model.coarsening` for the coarse solve, and `forecast.stride`.
+      config: the data, `model.coarsening` for the coarse solve, `forecast.stride`, and for networks `baseline` and
+        `seed`.
       results_dir: folder of the result files of many runs; None for no such file.
       root: folder of the folders of runs, in which this has one too; None for no such folder.
 
@@ -242,12 +250,15 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
     baseline.forecast(dataset.test.t[0], np.asarray(dataset.test.u[0, 0]))
     forecast_seconds = time.monotonic() - fitted
     with progress.counting(_count(dataset)):
-        _, groups = _score_splits(
+        scores, groups = _score_splits(
             lambda split: score_baseline(baseline.forecast, dataset, split, config, scales, progress.ended),
             dataset,
             config,
             scales,
+            noise_std=0.0,
         )
+    if baseline.num_members > 1:
+        groups["calibration"] = _calibration(scores, dataset, config, baseline.num_members, noise_std=0.0)
     result = {
         "case": config.case,
         "baseline": name,
@@ -277,8 +288,7 @@ def _score(
             config,
             model.scales,
         )
-    scored = scored_frames(dataset.test, config.forecast.stride)
-    groups["calibration"] = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
+    groups["calibration"] = _calibration(scores, dataset, config, config.forecast.num_members, config.data.noise_std)
     if config.case == "custom":
         progress.say(f"fitting what anyone would try first: {', '.join(_QUICK_BASELINES)}")
         groups["baselines"] = _baselines(dataset, config, model.scales)
@@ -286,13 +296,18 @@ def _score(
 
 
 def _score_splits(
-    score: Callable[[Split], SplitScores], dataset: Dataset, config: Config, scales: Scales
+    score: Callable[[Split], SplitScores],
+    dataset: Dataset,
+    config: Config,
+    scales: Scales,
+    noise_std: float | None = None,
 ) -> tuple[SplitScores, dict[str, Any]]:
-    """Scores of the test trajectories, and what the result file says of them and of the other sets."""
+    """Scores of the test trajectories, and what the result file says of them and of the other sets. `noise_std` is as
+    for `split_totals`."""
     scores = score(dataset.test)
-    groups = score_groups(scores, dataset, config, scales)
+    groups = score_groups(scores, dataset, config, scales, noise_std)
     for name, split in _other_tests(dataset).items():
-        groups[name] = split_totals(score(split), split, config)
+        groups[name] = split_totals(score(split), split, config, noise_std)
     for name, split in {"test": dataset.test, **_other_tests(dataset)}.items():
         if split.inside is not None:
             groups[f"{name}_inside"] = split.inside.tolist()
@@ -306,8 +321,8 @@ def _score_unscaled(
     factors = best["dispersion_factor"], best.get("decoder_factor", 1.0)
     params = scale(state, *(1 / factor for factor in factors)).average["model"]
     runs, split = jax.tree.map(lambda a: a[None], params), dataset.test
-    scores, scored = score_model(model, runs, dataset, split, config), scored_frames(split, config.forecast.stride)
-    pooled = calibration(scores.frames, config.forecast.num_members, config.data.noise_std, scored)
+    scores = score_model(model, runs, dataset, split, config)
+    pooled = _calibration(scores, dataset, config, config.forecast.num_members, config.data.noise_std)
     totals = split_totals(scores, split, config)
     kept = {name: totals[name] for name in ("nrmse", "crps", "spread_skill", "coverage_90") if name in totals}
     return kept | {"calibration": {name: pooled[name] for name in ("spread_skill", "coverage_90") if name in pooled}}
@@ -317,6 +332,13 @@ def _other_tests(dataset: Dataset) -> dict[str, Split]:
     """Sets of test trajectories beside the first, by the name of their scores in the result file."""
     others = {"published_test": dataset.published, "second_test": dataset.second_test}
     return {name: split for name, split in others.items() if split is not None}
+
+
+def _calibration(
+    scores: SplitScores, dataset: Dataset, config: Config, num_members: int, noise_std: float
+) -> dict[str, Any]:
+    """Of the test trajectories; `noise_std` is that of the members."""
+    return calibration(scores.frames, num_members, noise_std, scored_frames(dataset.test, config.forecast.stride))
 
 
 def _baselines(dataset: Dataset, config: Config, scales: Scales) -> dict[str, Any]:

@@ -165,10 +165,10 @@ def score_baseline(
     scales: Scales | None = None,
     ended: Callable[[], None] = lambda: None,
 ) -> SplitScores:
-    """The same of a forecast `(t, u0) -> u` `(time, *grid, channel)` without uncertainty, in the units of the data.
+    """The same of a forecast `(t, u0) -> u` `(member, time, *grid, channel)`, in the units of the data.
 
-    It is asked for the frames of each trajectory alone, and in the gaps of a first frame sees what `msvi.model.gaps`
-    fills them with.
+    One member is a forecast without uncertainty: its CRPS is its mean absolute error. It is asked for the frames of
+    each trajectory alone, and in the gaps of a first frame sees what `msvi.model.gaps` fills them with.
 
     Args:
       scales: of the training trajectories, if they are known already.
@@ -182,11 +182,11 @@ def score_baseline(
         u0 = np.asarray(split.u[i, 0])
         if observed.mask is not None and not observed.mask[0].all():
             u0 = scales.restore(np.asarray(fill_gaps(observed.u[0], observed.mask[0], dataset.boundary)))
-        estimate = scales.standardise_data(forecast(split.t[i, : split.lengths[i]], u0))
-        filled = [(0, len(observed.u) - len(estimate)), *((0, 0),) * (estimate.ndim - 1)]
-        estimate = np.pad(estimate, filled)[::stride]
-        frames, noise_floor = jax.device_get(_score_estimate(estimate, observed.every(stride), unit))
-        fields = _truth(observed, stride, shown[i]) | {"forecast": estimate[shown[i]]}
+        members = scales.standardise_data(forecast(split.t[i, : split.lengths[i]], u0))
+        filled = [(0, 0), (0, len(observed.u) - members.shape[1]), *((0, 0),) * (members.ndim - 2)]
+        members = np.pad(members, filled)[:, ::stride]
+        frames, noise_floor = jax.device_get(_score_members(members, observed.every(stride), unit))
+        fields = _truth(observed, stride, shown[i]) | {"forecast": members[0, shown[i]]}
         spectra = _spectra(fields, dataset, scales)
         return SplitScores(in_data_units(frames, unit.size), noise_floor, None, None, *spectra)
 
@@ -194,8 +194,9 @@ def score_baseline(
 
 
 @jax.jit
-def _score_estimate(estimate: Array, observed: _Observed, unit: CommonUnit) -> tuple[FrameScores, Array | None]:
-    frames = jax.lax.map(lambda frame: score_frame(frame[0][None], *frame[1], unit=unit), (estimate, observed))
+def _score_members(members: Array, observed: _Observed, unit: CommonUnit) -> tuple[FrameScores, Array | None]:
+    of_frames = jnp.moveaxis(members, 1, 0), observed
+    frames = jax.lax.map(lambda frame: score_frame(frame[0], *frame[1], unit=unit), of_frames)
     return frames, _noise_floor(observed, unit)
 
 
@@ -225,10 +226,16 @@ def pick_frames(values: np.ndarray, shown: np.ndarray) -> np.ndarray:
     return np.stack([own[index] for own, index in zip(values, shown, strict=True)])
 
 
-def split_totals(scores: SplitScores, split: Split, config: Config) -> dict[str, Any]:
-    """The part of the result file that has one value for each trajectory of the split."""
+def split_totals(scores: SplitScores, split: Split, config: Config, noise_std: float | None = None) -> dict[str, Any]:
+    """The part of the result file that has one value for each trajectory of the split.
+
+    Args:
+      noise_std: deviation of the observation noise in the members; None for that of the data, of which a model's have
+        as much.
+    """
     scored = scored_frames(split, config.forecast.stride)
-    totals = total_scores(scores.frames, config.data.noise_std, scored)
+    noise_std = config.data.noise_std if noise_std is None else noise_std
+    totals = total_scores(scores.frames, noise_std, scored)
     curves = {"reconstruction_nrmse": scores.reconstruction, "noise_floor": scores.noise_floor}
     if scores.macro_share is not None:
         totals["macro_share"] = summarize(np.where(diverged(scores.frames, scored), np.inf, scores.macro_share))
@@ -238,11 +245,14 @@ def split_totals(scores: SplitScores, split: Split, config: Config) -> dict[str,
     return totals
 
 
-def score_groups(scores: SplitScores, dataset: Dataset, config: Config, scales: Scales) -> dict[str, Any]:
+def score_groups(
+    scores: SplitScores, dataset: Dataset, config: Config, scales: Scales, noise_std: float | None = None
+) -> dict[str, Any]:
     """The parts of the result file that are of the test trajectories, as far as runs and baselines share them.
 
     Args:
       scales: of the training trajectories.
+      noise_std: as for `split_totals`.
     """
     split, stride = dataset.test, config.forecast.stride
     (lead, shown), scored = shown_frames(split, stride), scored_frames(split, stride)
@@ -255,7 +265,7 @@ def score_groups(scores: SplitScores, dataset: Dataset, config: Config, scales: 
     errors = np.where(scored, scores.frames.rel_l2, 0)  # what fills an array is no error
     medians = {name: quantiles(v)["median"] for name, v in channel_scores(scores.frames, scored).items()}
     return {
-        "test": split_totals(scores, split, config),
+        "test": split_totals(scores, split, config, noise_std),
         "diverged": int(diverged(scores.frames, scored).sum()),
         "per_channel": {
             "channel": list(range(dataset.num_channels)),

@@ -141,10 +141,12 @@ def _lead_time(title: str, case: Case) -> str:
 
 def _calibration(title: str, case: Case) -> str:
     runs = shown_runs([*case.runs, *case.cells], "calibration")
-    if not runs and not case.ensembles:
+    if not runs and not case.ensembles and not any("calibration" in b for b in case.baselines):
         return _missing("calibration", case)
     caption = "The forecast as a distribution: means over seeds, or members of several seeds together"
-    text = table_html(_of_one_case(calibration_table([*case.runs, *case.cells], case.ensembles)), caption)
+    text = table_html(
+        _of_one_case(calibration_table([*case.runs, *case.cells], case.ensembles, case.baselines)), caption
+    )
     return text + (figures_html(calibration_figures(title, runs)) if runs else "")
 
 

@@ -84,7 +84,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "overview": overview_table(results, cells, baselines),
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
-        "calibration": calibration_table(results, load_ensembles(directory)),
+        "calibration": calibration_table(results, load_ensembles(directory), baselines),
         "rel L2": rel_l2_table(results),
         "bars": bars_table(results),
         "seeds": seeds_table(results + cells),

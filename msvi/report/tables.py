@@ -4,7 +4,7 @@ A score that a result file lacks, being older than the score, is `MISSING`; one 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msvi.report.wording import (
@@ -186,10 +186,11 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
     return table
 
 
-def calibration_table(results: list[Result], ensembles: list[Result]) -> Table:
+def calibration_table(results: list[Result], ensembles: list[Result], baselines: Sequence[Result] = ()) -> Table:
     """A row per case and micro_dim: how good the forecasts are as distributions; means over the seeds.
 
-    Ensembles of runs, whose members come from several seeds, have rows of their own.
+    Ensembles of runs, whose members come from several seeds, have rows of their own, and so have baselines that are
+    ensembles.
     """
     columns = ["case", "micro_dim", "CRPS", "energy score", "spread-skill median", "pooled", "pooled, unscaled"]
     table = Table(
@@ -209,8 +210,10 @@ def calibration_table(results: list[Result], ensembles: list[Result]) -> Table:
             rows.setdefault((r["case"], in_cells(r), r["micro_dim"], ""), []).append(r)
     for r in ensembles:
         rows[r["case"], in_cells(r), r["micro_dim"], f", seeds {listed(map(str, r['seeds']), ' + ')}"] = [r]
-    for (case, _, _, together), runs in sorted(rows.items(), key=lambda row: row[0]):
-        cells = [case + NOTES.get(case, ""), microscale(runs[0]) + together]
+    named = [(case, microscale(runs[0]) + together, runs) for (case, _, _, together), runs in sorted(rows.items())]
+    named += [(b["case"], model_name(b["baseline"]), [b]) for b in baselines if "calibration" in b]
+    for case, name, runs in sorted(named, key=lambda row: row[0]):
+        cells = [case + NOTES.get(case, ""), name]
         cells += [score_cell(runs, score, "mean", format_short) for score in ("crps", "energy_score")]
         cells += [score_cell(runs, "spread_skill", "median", format_ratio)]
         unscaled = [r["bound_dispersion"] for r in runs if "bound_dispersion" in r]

@@ -14,6 +14,8 @@ BASELINE_LABELS = {
     "coarse": "coarse simulation",
     "dmd": "DMD",
     "sindy": "POD-SINDy",
+    "fno": "FNO",
+    "unet": "U-Net",
 }
 
 MISSING, DIVERGED = "—", "diverged"  # cells that hold no number

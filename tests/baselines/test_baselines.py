@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from msvi.baselines import BASELINES, base, coarse, fit_baseline, pod, sindy
+from msvi.baselines import base, coarse, dmd, pod, sindy
+from msvi.baselines.fit import BASELINES, fit_baseline
 from msvi.config import Config
 from msvi.data.config import DataConfig, Recorded
 from msvi.data.dataset import load_dataset
@@ -46,6 +47,13 @@ def make_dataset(train, val, spacing, boundary=("periodic",), coordinates=None):
     return Dataset(coordinates, boundary, split(train), split(val), split(val))
 
 
+def single(baseline, t, u0):
+    """The forecast of a baseline without uncertainty, `(time, *grid, channel)`."""
+    (u,) = baseline.forecast(t, u0)
+    assert baseline.num_members == 1
+    return u
+
+
 @pytest.fixture
 def line_dataset(tmp_path):
     config = make_config(num_train=2, num_val=1, num_test=1, cache_dir=str(tmp_path))
@@ -55,9 +63,9 @@ def line_dataset(tmp_path):
 def test_persistence_and_mean_are_exact(line_dataset):
     config, dataset = line_dataset
     t, u = dataset.test.t[0], dataset.test.u[0]
-    held = fit_baseline("persistence", config, dataset).forecast(t, u[0])
+    held = single(fit_baseline("persistence", config, dataset), t, u[0])
     np.testing.assert_array_equal(held, np.broadcast_to(u[0], u.shape))
-    mean = fit_baseline("mean", config, dataset).forecast(t, u[0])
+    mean = single(fit_baseline("mean", config, dataset), t, u[0])
     expected = np.asarray(dataset.train.u, np.float64).mean(axis=(0, 1))
     np.testing.assert_allclose(mean, np.broadcast_to(expected, u.shape), atol=1e-7)
     assert held.dtype == mean.dtype == np.float32
@@ -71,7 +79,7 @@ def test_settings_are_plain_json_and_forecasts_have_the_fields_shape(name, tmp_p
     baseline = fit_baseline(name, config, dataset)
     assert json.loads(json.dumps(baseline.settings, allow_nan=False)) == baseline.settings
     forecast = baseline.forecast(dataset.test.t[0, ::4], dataset.test.u[0, 0])
-    assert forecast.shape == (11, 40, 1)
+    assert forecast.shape == (baseline.num_members, 11, 40, 1)
     assert forecast.dtype == np.float32
 
 
@@ -100,8 +108,8 @@ def test_coarse_without_coarsening_is_the_reference_solution(equation):
     case = "burgers_1d" if equation is LINE else "kdv_1d"
     dataset = make_dataset(u, u, equation.t[1], coordinates=equation.coordinates)
     baseline = fit_baseline("coarse", make_config(case, equation, coarsening=1), dataset)
-    np.testing.assert_allclose(baseline.forecast(equation.t, u[0, 0]), u[0], atol=1e-6)
-    np.testing.assert_allclose(baseline.forecast(equation.t[::2], u[0, 0]), u[0, ::2], atol=1e-6)
+    np.testing.assert_allclose(single(baseline, equation.t, u[0, 0]), u[0], atol=1e-6)
+    np.testing.assert_allclose(single(baseline, equation.t[::2], u[0, 0]), u[0, ::2], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -174,7 +182,7 @@ def test_coarse_flow_is_on_the_macroscale_mesh():
     dataset = make_dataset(u, u, equation.t[1], equation.boundary, equation.coordinates)
     baseline = fit_baseline("coarse", config, dataset)
     assert baseline.settings["mesh"] == [32, 8]
-    forecast = baseline.forecast(equation.t[:11], u[0, 10])
+    forecast = single(baseline, equation.t[:11], u[0, 10])
     assert forecast.shape == (11, 64, 16, 2)
     # The body, one cell wide, is crude; the stream around it is not.
     assert base.nrmse(forecast, u[0, 10:]) < 0.2
@@ -209,9 +217,9 @@ def test_dmd_recovers_a_linear_system(rotating):
     baseline = fit_baseline("dmd", make_config(), rotating)
     unseen = rotations(np.array([[0.7 - 1.1j, -0.4 + 0.5j]]), 60, 0.01)[0]
     t = 0.01 * np.arange(60)
-    np.testing.assert_allclose(baseline.forecast(t, unseen[0]), unseen, atol=2e-5)
+    np.testing.assert_allclose(single(baseline, t, unseen[0]), unseen, atol=2e-5)
     # Every other frame of it, which the eigenvalues' powers reach at once.
-    np.testing.assert_allclose(baseline.forecast(t[::2], unseen[0]), unseen[::2], atol=2e-5)
+    np.testing.assert_allclose(single(baseline, t[::2], unseen[0]), unseen[::2], atol=2e-5)
     assert baseline.settings["chosen"]["rank"] == 4
 
 
@@ -219,19 +227,18 @@ def test_pairs_do_not_cross_trajectories(rotating):
     """The order of the trajectories, and so who follows whom, makes no difference."""
     train = Split(*(None if a is None else a[::-1] for a in rotating.train))
     forecasts = [
-        fit_baseline("dmd", make_config(), dataset).forecast(rotating.val.t[0], rotating.val.u[0, 0])
+        single(fit_baseline("dmd", make_config(), dataset), rotating.val.t[0], rotating.val.u[0, 0])
         for dataset in (rotating, rotating._replace(train=train))
     ]
     np.testing.assert_allclose(*forecasts, atol=1e-5)
 
 
-def test_dmd_refuses_times_between_frames(rotating):
+def test_dmd_goes_to_any_time(rotating):
+    """Between frames by fractional powers of the eigenvalues."""
     baseline = fit_baseline("dmd", make_config(), rotating)
-    with pytest.raises(InputError, match=r"`t` must be spaced by whole multiples of 0\.01"):
-        baseline.forecast(0.015 * np.arange(4), rotating.val.u[0, 0])
-    uneven = rotating.train._replace(t=rotating.train.t**2)
-    with pytest.raises(InputError, match="equally spaced frames"):
-        fit_baseline("dmd", make_config(), rotating._replace(train=uneven))
+    start, t = np.array([[0.7 - 1.1j, -0.4 + 0.5j]]), np.array([0.0, 0.013, 0.0377, 0.5])
+    exact = [rotations(start, 2, time)[0, 1] for time in t[1:]]
+    np.testing.assert_allclose(single(baseline, t, rotations(start, 1, 0.0)[0, 0])[1:], exact, atol=5e-5)
 
 
 def quadratic(starts, num_frames, spacing, steps=20):
@@ -253,11 +260,11 @@ def test_sindy_recovers_a_quadratic_system():
     dataset = make_dataset(train, val, 0.02)
     baseline = fit_baseline("sindy", make_config(), dataset)
     unseen = quadratic([[0.5, 0.2]], 60, 0.02)[0]
-    forecast = baseline.forecast(dataset.val.t[0], unseen[0])
+    forecast = single(baseline, dataset.val.t[0], unseen[0])
     assert base.nrmse(forecast, unseen) < 1e-4
     assert baseline.settings["chosen"]["rank"] == 2
     # The linear method cannot.
-    assert base.nrmse(fit_baseline("dmd", make_config(), dataset).forecast(dataset.val.t[0], unseen[0]), unseen) > 1e-3
+    assert base.nrmse(single(fit_baseline("dmd", make_config(), dataset), dataset.val.t[0], unseen[0]), unseen) > 1e-3
 
 
 def test_features_are_those_of_pysindy():
@@ -277,7 +284,7 @@ def test_compressed_least_squares_are_the_whole_ones():
     )
     rows = sindy.features(states)
     expected = np.linalg.solve(rows.T @ rows + 0.01 * len(rows) * np.eye(6), rows.T @ rates).T
-    found = sindy._fit_weights(*sindy._least_squares(coefficients, 7, 0.1), threshold=0.0, ridge=0.01)
+    found = sindy._fit_weights(*sindy._least_squares(list(coefficients), 7, 0.1), threshold=0.0, ridge=0.01)
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-10)
 
 
@@ -297,26 +304,72 @@ def test_the_lowest_validation_error_is_taken():
     assert base.select([{"name": "a"}], lambda candidate: np.nan)[1]["chosen"]["val_nrmse"] is None
 
 
+def valley(candidate):
+    """Lowest at rank 40 and a ridge of 1e-3, both beyond what is tried at first."""
+    return 1 + np.log(candidate["rank"] / 40) ** 2 + np.log10(candidate["ridge"] / 1e-3) ** 2
+
+
+RANKS = base.Ladder((2, 5, 10, 20, 40, 80, 160), (2, 10))
+
+
+def test_a_search_goes_on_until_the_error_turns():
+    """Beyond the ends of what is tried at first, a step at a time, and no further than one step past the best."""
+    ladders = {"rank": RANKS, "ridge": base.Ladder((1e-4, 1e-3, 1e-2, 1e-1, 1.0), (1e-2, 1.0))}
+    chosen, settings = base.search(ladders, valley)
+    assert chosen == {"rank": 40, "ridge": 1e-3} and settings["ended"] == "turned"
+    tried = [(c["rank"], c["ridge"]) for c in settings["candidates"]]
+    assert tried[:4] == [(2, 1e-2), (2, 1.0), (10, 1e-2), (10, 1.0)] and len(set(tried)) == len(tried)
+    assert (80, 1e-3) in tried and not any(rank == 160 for rank, _ in tried)
+    assert settings["chosen"]["val_nrmse"] == min(c["val_nrmse"] for c in settings["candidates"])
+
+
+def test_a_search_ends_where_a_ladder_or_the_time_does():
+    ladders = {"rank": RANKS}
+    falling = base.search(ladders, lambda candidate: 1 / candidate["rank"])
+    assert falling[0] == {"rank": 160} and falling[1]["ended"] == "turned"
+    flat = base.search(ladders, lambda candidate: 1 - 1e-6 * candidate["rank"])[1]
+    assert [c["rank"] for c in flat["candidates"]] == [2, 10, 20, 5]
+    # Some candidates cannot be tried, and are told of nowhere.
+    bounded = base.search(ladders, lambda candidate: 1 / candidate["rank"] if candidate["rank"] < 30 else None)
+    assert bounded[0] == {"rank": 20} and max(c["rank"] for c in bounded[1]["candidates"]) == 20
+    hasty = base.search(ladders, lambda candidate: 1 / candidate["rank"], seconds=0.0)
+    assert hasty[0] == {"rank": 2} and hasty[1]["ended"] == "time"
+    lost = base.search(ladders, lambda candidate: np.nan)
+    assert lost[1]["chosen"]["val_nrmse"] is None and lost[1]["ended"] == "turned"
+
+
+@pytest.mark.parametrize("method, first", [(dmd, 2), (sindy, 3)])
+def test_ranks_go_on_beyond_those_tried_at_first(method, first, rotating, monkeypatch):
+    """Two rotations are four modes: a rank below is not enough."""
+    monkeypatch.setattr(method, "_FIRST_RANKS", (first,))
+    name = method.__name__.rpartition(".")[2]
+    settings = fit_baseline(name, make_config(), rotating).settings
+    assert settings["candidates"][0]["rank"] == first
+    assert settings["chosen"]["rank"] >= 4 and settings["ended"] == "turned"
+    assert settings["chosen"]["val_nrmse"] < 0.2 * settings["candidates"][0]["val_nrmse"]
+
+
 def test_errors_in_the_basis_are_those_of_the_fields():
     rng = np.random.default_rng(0)
     u = rng.standard_normal((2, 30, 5, 2, 1)) + 1
     scales = Scales((0.7,), (1.5,))
-    basis = pod.fit_basis(u[:, ::2], scales)
+    split = Split(np.tile(np.arange(30.0), (2, 1)), u)
+    basis = pod.fit_basis(split._replace(t=split.t[:, ::2], u=u[:, ::2]), scales)
     np.testing.assert_allclose(basis.modes @ basis.modes.T, np.eye(len(basis.modes)), atol=1e-10)
     forecast = rng.standard_normal((2, 30, 3))
     fields = pod.decode(basis, forecast)
     expected = np.mean([np.linalg.norm(f - own) / np.linalg.norm(own - 0.7) for f, own in zip(fields, u, strict=True)])
-    np.testing.assert_allclose(pod.mean_nrmse(pod.reduce_split(basis, u), forecast), expected, rtol=1e-5)
+    np.testing.assert_allclose(pod.mean_nrmse(pod.reduce_split(basis, split), forecast), expected, rtol=1e-5)
     np.testing.assert_allclose(
         base.nrmse(fields[0], u[0]), metrics.nrmse(fields[0], u[0].astype(np.float32)), rtol=1e-5
     )
-    assert pod.mean_nrmse(pod.reduce_split(basis, u), np.full((2, 30, 3), np.inf)) != 0
+    assert pod.mean_nrmse(pod.reduce_split(basis, split), np.full((2, 30, 3), np.inf)) != 0
 
 
 def test_basis_is_the_same_from_either_covariance():
     u = np.random.default_rng(0).standard_normal((1, 12, 9, 1)) * np.linspace(1, 3, 9)[:, None]
     wide = np.concatenate([u, np.zeros((1, 12, 9, 1))], axis=2)  # more points than snapshots
-    tall, padded = (pod.fit_basis(one, Scales((0.0,), (1.0,))) for one in (u, wide))
+    tall, padded = (pod.fit_basis(Split(np.arange(12.0)[None], one), Scales((0.0,), (1.0,))) for one in (u, wide))
     agreement = np.abs(np.sum(tall.modes * padded.modes[:9, :9], axis=1))
     np.testing.assert_allclose(agreement, 1, atol=1e-8)
 
@@ -328,22 +381,24 @@ def test_a_long_trajectory_may_be_learned_from_its_middle_on(rotating):
 
 
 def test_unknown_baselines_and_missing_packages_are_refused(rotating, monkeypatch):
-    with pytest.raises(InputError, match="persistence, mean, coarse, dmd, sindy, got 'fno'"):
-        fit_baseline("fno", make_config(), rotating)
-    for name, package in (("dmd", "pydmd"), ("sindy", "pysindy")):
+    with pytest.raises(InputError, match="persistence, mean, coarse, dmd, sindy, fno, unet, got 'oracle'"):
+        fit_baseline("oracle", make_config(), rotating)
+    for name, package in (("dmd", "pydmd"), ("sindy", "pysindy"), ("fno", "pdequinox"), ("unet", "pdequinox")):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(InputError, match=rf"needs the package {package}; pip install -e \.\[baselines\]"):
             fit_baseline(name, make_config(), rotating)
-    assert len(fit_baseline("persistence", make_config(), rotating).forecast(np.arange(3.0), np.ones((4, 1)))) == 3
+    assert len(single(fit_baseline("persistence", make_config(), rotating), np.arange(3.0), np.ones((4, 1)))) == 3
 
 
-def test_some_baselines_need_whole_trajectories(rotating):
-    """Gaps and unequal lengths are refused by all but the simplest, a data file by the one that needs an equation."""
-    for values in ({"mask": np.ones(rotating.train.u.shape, bool)}, {"num_frames": np.array([50, 60, 60])}):
-        parts = rotating._replace(train=rotating.train._replace(**values))
-        for name in ("dmd", "sindy", "coarse"):
-            with pytest.raises(InputError, match=f"{name} needs trajectories of equal length without gaps"):
-                fit_baseline(name, make_config(), parts)
+def test_what_some_baselines_refuse(rotating):
+    """Gaps are refused by all but the simplest, unequal lengths and a data file by the one that needs an equation."""
+    gaps = rotating._replace(train=rotating.train._replace(mask=np.ones(rotating.train.u.shape, bool)))
+    for name in ("dmd", "sindy", "coarse", "fno", "unet"):
+        with pytest.raises(InputError, match=f"{name} needs trajectories without gaps, got some; fill them"):
+            fit_baseline(name, make_config(), gaps)
+    unequal = rotating._replace(train=rotating.train._replace(num_frames=np.array([50, 60, 60])))
+    with pytest.raises(InputError, match="coarse needs trajectories of equal length"):
+        fit_baseline("coarse", make_config(), unequal)
     with pytest.raises(InputError, match="coarse needs the equation"):
         fit_baseline("coarse", make_config("custom", Recorded()), rotating)
 
@@ -354,7 +409,7 @@ def test_mean_of_what_was_observed():
     mask = np.array([[[True, False], [True, False]], [[True, False], [True, True]]])[..., None]
     dataset = make_dataset(u, u, 0.1)
     train = dataset.train._replace(mask=mask, num_frames=np.array([2, 1]))
-    forecast = fit_baseline("mean", make_config(), dataset._replace(train=train)).forecast(np.arange(3.0), u[0, 0])
+    forecast = single(fit_baseline("mean", make_config(), dataset._replace(train=train)), np.arange(3.0), u[0, 0])
     np.testing.assert_allclose(forecast[..., 0], [[4.0, 4.0]] * 3)
 
 
@@ -375,7 +430,7 @@ def test_units_and_offsets_of_channels_do_not_matter(name, rotating):
     found = []
     for dataset, unit in ((plain, (1.0, 0.0)), (changed, (factor, offset))):
         baseline = fit_baseline(name, make_config(), dataset)
-        u = baseline.forecast(dataset.test.t[0], dataset.test.u[0, 0]).astype(np.float64)
+        u = single(baseline, dataset.test.t[0], dataset.test.u[0, 0]).astype(np.float64)
         found.append((u - unit[1]) / unit[0])
         assert baseline.settings["chosen"]["val_nrmse"] < 0.1
     # Single precision keeps five digits of deviations about 300.
@@ -392,7 +447,37 @@ def test_each_validation_trajectory_has_its_own_times(name):
     splits = [Split(t[part], u[part]) for part in (slice(3), slice(3, 5), slice(4, 5))]
     baseline = fit_baseline(name, make_config(), Dataset((x,), ("periodic",), *splits))
     assert baseline.settings["chosen"]["val_nrmse"] < 2e-3
-    np.testing.assert_allclose(baseline.forecast(t[4], u[4, 0]), u[4], atol=5e-3)
+    np.testing.assert_allclose(single(baseline, t[4], u[4, 0]), u[4], atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_uneven_times_of_unequal_trajectories(name):
+    """Frames of a wave at random times, some trajectories shorter: nearly what even ones of equal length give."""
+    x, rng = np.arange(32) / 32, np.random.default_rng(0)
+    even = np.tile(0.01 * np.arange(61), (7, 1))
+    uneven = np.sort(np.concatenate([np.zeros((7, 1)), rng.uniform(0, 0.6, (7, 60))], axis=1), axis=1)
+    phase, lengths, found = rng.random((7, 1, 1)), np.array([61, 61, 50, 61, 40]), []
+    for t, num_frames in ((even, None), (uneven, lengths)):
+        u = np.sin(2 * np.pi * (x - t[..., None] + phase))[..., None].astype(np.float32)
+        train = Split(t[:5], u[:5], num_frames=num_frames)
+        val = Split(t[5:6], u[5:6])
+        baseline = fit_baseline(name, make_config(), Dataset((x,), ("periodic",), train, val, val))
+        found.append(single(baseline, even[6], np.sin(2 * np.pi * (x + phase[6]))[0, :, None]))
+        interpolated = baseline.settings["frames"] == "interpolated by cubic splines"
+        assert interpolated == (num_frames is not None)
+    exact = np.sin(2 * np.pi * (x - even[6][:, None] + phase[6]))[..., None]
+    np.testing.assert_allclose(found[0], exact, atol=5e-3)
+    np.testing.assert_allclose(found[1], exact, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["dmd", "sindy"])
+def test_the_unit_of_time_does_not_matter(name, rotating):
+    found = []
+    for unit in (1.0, 3.7e9):
+        splits = (split._replace(t=unit * split.t) for split in rotating[2:5])
+        baseline = fit_baseline(name, make_config(), Dataset(rotating.coordinates, rotating.boundary, *splits))
+        found.append(single(baseline, unit * rotating.val.t[0], rotating.val.u[0, 0]))
+    np.testing.assert_allclose(*found, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_frames", [20, 60])
@@ -401,7 +486,7 @@ def test_dmd_of_one_trajectory(num_frames):
     x, t = np.arange(32) / 32, 0.01 * np.arange(num_frames)
     u = np.sin(2 * np.pi * (x - t[:, None]))[None, ..., None]
     dataset = make_dataset(u, u, 0.01)
-    np.testing.assert_allclose(fit_baseline("dmd", make_config(), dataset).forecast(t, u[0, 0]), u[0], atol=1e-4)
+    np.testing.assert_allclose(single(fit_baseline("dmd", make_config(), dataset), t, u[0, 0]), u[0], atol=1e-4)
     with pytest.raises(InputError, match="at least two pairs of frames to learn from, got 2 frames in 1 training"):
         fit_baseline("dmd", make_config(), make_dataset(u[:, :2], u, 0.01))
 
@@ -422,16 +507,14 @@ def test_errors_leave_out_frames_at_rest():
     assert np.isnan(base.nrmse(u, 0 * u))
 
 
-def test_a_quick_fit_learns_from_a_part(rotating, monkeypatch):
+def test_a_quick_fit_learns_from_a_part(rotating):
     """As many numbers and frames as are allowed: some trajectories spread over all, or the end of a long one."""
     assert base.few_trajectories(rotating) is rotating
-    monkeypatch.setattr(base, "_FEW_FRAMES", 125)
-    part = base.few_trajectories(rotating).train
+    part = base.few_trajectories(rotating, most_frames=125).train
     np.testing.assert_array_equal(part.u, rotating.train.u[[0, 2]])
-    monkeypatch.setattr(base, "_FEW_FRAMES", 50)
-    part = base.few_trajectories(rotating).train
+    part = base.few_trajectories(rotating, most_frames=50).train
     np.testing.assert_array_equal(part.u, rotating.train.u[:1, 10:])
     np.testing.assert_array_equal(part.t, rotating.train.t[:1, 10:])
     ragged = rotating._replace(train=rotating.train._replace(num_frames=np.array([30, 60, 60])))
-    part = base.few_trajectories(ragged).train
+    part = base.few_trajectories(ragged, most_frames=50).train
     assert part.u.shape[1] == 50 and list(part.num_frames) == [30]

@@ -40,8 +40,8 @@ def test_each_run_adds_to_the_result_file(tmp_path):
 
 
 def test_scores_of_an_ensemble_that_is_right():
-    """Members and truth from one distribution: spread is error, and nine tenths lie within, to what interpolating between
-    32 members costs in the tails."""
+    """Members and truth from one distribution: spread is error, and nine tenths lie within, to what interpolating
+    between 32 members costs in the tails."""
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(4, 1, 100, 64, 1))
     members = centre + rng.normal(size=(4, 32, 100, 64, 1))

@@ -105,7 +105,7 @@ def test_without_a_known_truth(model, params, ragged, config):
 
 def test_baseline_of_unequal_trajectories(ragged, config):
     """The same frames count for a forecast without uncertainty."""
-    scores = score_baseline(lambda t, u0: np.repeat(u0[None], len(t), 0), dataset_of(ragged), ragged, config)
+    scores = score_baseline(lambda t, u0: np.repeat(u0[None], len(t), 0)[None], dataset_of(ragged), ragged, config)
     totals = score_groups(scores, dataset_of(ragged), config, field_scales(ragged))["test"]
     u = ragged.u[1, :7].astype(np.float64)
     errors = np.linalg.norm(u - u[:1], axis=(1, 2)) / np.linalg.norm(u, axis=(1, 2))
@@ -113,7 +113,7 @@ def test_baseline_of_unequal_trajectories(ragged, config):
 
 
 def held(t, u0):
-    return np.repeat(u0[None], len(t), 0)
+    return np.repeat(u0[None], len(t), 0)[None]
 
 
 def scores_of_persistence(u, config, mask=None):

@@ -123,12 +123,20 @@ def test_baselines():
         "coarse simulation",
         "DMD",
         "POD-SINDy",
+        "FNO",
+        "U-Net",
         "closure (micro_dim 0)",
         "micro_dim 5",
     ]
-    assert list(nrmse.values())[1:] == ["NRMSE, median", "—", "—", "—", "0.1650", "diverged", "0.0287", "0.0287"]
-    assert list(rel_l2.values())[1:] == ["rel. L2, mean", "—", "—", "—", "0.1600", "0.1600", "0.3000", "0.0300"]
-    assert list(published.values())[1:] == ["rel. L2, published", "—", "—", "0.523", "0.163", "0.057", "0.324", "0.042"]
+    none, two = ["—"] * 3, ["—"] * 2
+    assert list(nrmse.values())[2:] == [*none, "0.1650", "diverged", *two, "0.0287", "0.0287"]
+    assert list(rel_l2.values())[2:] == [*none, "0.1600", "0.1600", *two, "0.3000", "0.0300"]
+    assert list(published.values())[2:] == [*none[1:], "0.523", "0.163", "0.057", *two, "0.324", "0.042"]
+    assert [row["score"] for row in (nrmse, rel_l2, published)] == [
+        "NRMSE, median",
+        "rel. L2, mean",
+        "rel. L2, published",
+    ]
     for result in results:
         result["test"]["crps"] = summary(0.000123456, 9.0, 9.0, 9.0)
     (crps,) = [row for row in named(baselines_table(results, [])) if row["score"] == "CRPS, mean"]
@@ -162,7 +170,9 @@ def test_calibration():
     results[0]["calibration"] |= {"probabilities": [0.1, 0.5, 0.9], "reliability": [0.15, 0.7, 0.8]}
     results[1]["bound_dispersion"] = {"calibration": {"spread_skill": 1.5}}
     ensemble = scored(9, [None, None], spread_skill=0.99) | {"seeds": [0, 1]}
-    row, together = named(calibration_table(results, [ensemble]))
+    networks = make_baseline("fno", case="burgers_1d", calibration={"spread_skill": 0.3, "coverage_90": 0.4})
+    row, together, fno = named(calibration_table(results, [ensemble], [networks, make_baseline(case="burgers_1d")]))
+    assert (fno["micro_dim"], fno["pooled"], fno["90 % coverage"]) == ("FNO", "0.30", "40.0 %")
     assert (together["micro_dim"], together["pooled"], together["90 % coverage"]) == ("5, seeds 0 + 1", "0.99", "—")
     assert together["rel. L2 above 0.1 after"] == "> 2 (2 of 2 never)"
     assert row == {
