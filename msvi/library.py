@@ -38,6 +38,7 @@ from msvi.provenance import versions
 from msvi.recipe.build import build_conditions
 from msvi.recipe.variants import CUSTOM
 from msvi.report.animation import save_gif
+from msvi.report.plots_assimilation import analysis_figure, analysis_frames
 from msvi.report.plots_forecast import forecast_figure, forecast_frames
 from msvi.report.save import save_figure
 from msvi.training.loop import train
@@ -140,20 +141,26 @@ def export(workdir: str, path: str) -> None:
         write_archive(path, file.read(), state.average["model"], record)
 
 
-def plot(forecast: xr.Dataset, path: str, channel: str = "") -> None:
+def plot(forecast: xr.Dataset | Analysis, path: str, channel: str = "", truth: np.ndarray | None = None) -> None:
     """Draws a forecast into a file: snapshots of the ensemble as .png, .pdf or .svg, a moving picture as .gif.
 
     Args:
-      forecast: from `Model.forecast`; with `parts` the parts are drawn too.
+      forecast: from `Model.forecast`; with `parts` the parts are drawn too. Or an `Analysis`, with what sensors saw.
       path: of the file.
       channel: name of the channel that is drawn, with its number behind where channels have no names (`u_0`); the first
         if empty.
+      truth: of an analysis, the field of the channel `(time, *axes)` where it is known.
 
     Raises:
       InputError: another kind of file, or an unknown channel.
     """
     stem, ending = os.path.splitext(path)
-    if ending == ".gif":
+    if isinstance(forecast, Analysis):
+        if ending == ".gif":
+            save_gif(path, analysis_frames(forecast, channel, truth), _FRAMES_PER_SECOND)
+        else:
+            save_figure(analysis_figure(forecast, channel, truth), stem, (ending.removeprefix("."),))
+    elif ending == ".gif":
         save_gif(path, forecast_frames(forecast, channel), _FRAMES_PER_SECOND)
     else:
         save_figure(forecast_figure(forecast, channel), stem, (ending.removeprefix("."),))
@@ -284,9 +291,9 @@ class Model:
           members: of the ensemble.
           smoother: None; `"full"` for ensembles from all observations; or of how many later times they are from.
           localisation: radius in coarse cells beyond which a sensor tells nothing; None for no limit, `"auto"` for a
-            limit where the ensemble is no larger than the state.
-          inflation: by what part members are moved away from their mean before each correction; if left out 0.02 where
-            the ensemble is no larger than the state, and 0 elsewhere.
+            limit where the ensemble is small (see `msvi.assimilation.localise.default_radius`).
+          inflation: by what part members are moved away from their mean before each correction; one over their number
+            if left out.
           decoder_noise: whether the decoder's variance is added to that of a `noise` that is given: it is what the
             latent state does not carry.
           data_noise: standard deviation of the noise in the training data, `(channel,)` or one number, whose square is
@@ -394,7 +401,7 @@ class Model:
             raise InputError("`window` and `forcing` do not go together; use `assimilate` and forecast from it.")
         if len(window) < 2 or window[-1] != last or frames.shape != (len(window), *self.model.field_shape):
             raise InputError(
-                f"`window` must be the times of two frames or more, the last at `t[0]`, and `u0` the frames of the shape "
+                f"`window` must be the times of two frames or more, the last at `t[0]`, and `u0` the frames "
                 f"{self.model.field_shape} at them, got {len(window)} times, the last {window[-1]}, and {frames.shape}."
             )
         return self.assimilate(

@@ -19,7 +19,8 @@ class Analysis:
         expects it, `NAME_mean` and `NAME_std` as in a forecast, and `latents` `(member, time, latent)`.
       smoothed: the same from later observations too; None where none was asked for.
       innovations: readings less what was expected of them, `innovation` `(time, sensor)`; what these should be,
-        `innovation_std`; `chi2`, `readings` and `log_evidence` `(time,)`, and in its attributes the `statistics`.
+        `innovation_std`; the readings, `observation`; `chi2`, `log_evidence` and how many `readings`, `(time,)`; where
+        sensors are, `sensor_AXIS` and `sensor_channel` `(sensor,)`; and in its attributes the `statistics`.
       start: time at which the ensemble began.
     """
 

@@ -11,9 +11,10 @@ import xarray as xr
 
 from msvi.assimilation.analysis import Analysis, innovations_of
 from msvi.assimilation.filter import Observed
-from msvi.assimilation.localise import default_radius, make_taper
+from msvi.assimilation.localise import cells_of, default_radius, make_taper
 from msvi.assimilation.readings import Readings, Space
 from msvi.assimilation.run import Settings, assimilate, decoder_noise, draw_members, make_schedule, unit_of
+from msvi.assimilation.sensors import from_index
 from msvi.data.named import split_gaps
 from msvi.errors import InputError
 from msvi.forecast.ensemble import ensemble_fields
@@ -23,9 +24,6 @@ from msvi.types import Array, Gaussian, Params
 
 # Readings at one time that can be localised: factors of matrices of this size take seconds.
 _MOST_LOCALISED = 2048
-# Where the ensemble is small, by what part members move away from their mean: covariances of few members are too small
-# once these are corrected by them.
-_INFLATION = 0.02
 
 
 class Learned(NamedTuple):
@@ -61,7 +59,7 @@ def check(options: Options) -> None:
     if not (o.smoother is None or o.smoother == "full" or (isinstance(o.smoother, int) and o.smoother >= 1)):
         raise InputError(f"`smoother` must be None, 'full' or a number of times of at least 1, got {o.smoother!r}.")
     if isinstance(o.localisation, str) and o.localisation != "auto":
-        raise InputError(f"`localisation` must be 'auto', None or a radius in cells, got {o.localisation!r}.")
+        raise InputError(f"`localisation` must be 'auto', None or a radius in coarse cells, got {o.localisation!r}.")
     if not isinstance(o.localisation, str | None) and not 0 < o.localisation < np.inf:
         raise InputError(f"`localisation` must be a radius above zero in coarse cells, got {o.localisation}.")
     if o.inflation is not None and not 0 <= o.inflation < np.inf:
@@ -114,11 +112,10 @@ def analyse(
             for array in ((readings.y - unit.rest) / unit.size, np.broadcast_to(noise / unit.size, readings.y.shape))
         )
     )
-    radius = _radius(model, sensors.positions, options)
-    taper = None if radius is None else make_taper(model, sensors.positions, radius)
-    inflation = options.inflation
-    if inflation is None:
-        inflation = _INFLATION if options.members <= model.latent_dim else 0.0
+    radius = _radius(model, sensors.positions, z0, options)
+    taper = None if radius is None else make_taper(cells_of(model), sensors.positions, radius)
+    # Covariances of few members get too small once these are corrected by them; of many nothing is added.
+    inflation = 1 / options.members if options.inflation is None else options.inflation
     lag = options.smoother if isinstance(options.smoother, int) else 0
     settings = Settings(*solver, inflation, lag, options.smoother == "full")
     filtered, smoothed = assimilate(
@@ -151,6 +148,11 @@ def analyse(
         np.asarray(innovation.log_evidence, np.float64) - np.sum(seen * np.log(unit.size), axis=1),
         time,
     )
+    places = zip(naming.axes, learned.space.coordinates, sensors.positions.T, strict=True)
+    found = found.assign_coords(
+        {f"sensor_{axis}": ("sensor", from_index(x, index)) for axis, x, index in places}
+        | {"sensor_channel": ("sensor", sensors.places[:, 0] % model.num_channels)}
+    ).assign(observation=(("time", "sensor"), readings.y))
     analysis = _described(learned, filtered.analysis, time, options.fields).assign_attrs(attributes)
     after = None if smoothed is None else _described(learned, smoothed, time, options.fields).assign_attrs(attributes)
     return Analysis(analysis, after, found, start)
@@ -172,12 +174,12 @@ def _noise(learned: Learned, readings: Readings, options: Options) -> np.ndarray
     return np.where(np.isfinite(noise) & (noise > 0), noise, np.nanmax(noise))  # of missing readings it plays no part
 
 
-def _radius(model: MultiscaleModel, positions: np.ndarray, options: Options) -> float | None:
+def _radius(model: MultiscaleModel, positions: np.ndarray, z0: Array, options: Options) -> float | None:
     if options.localisation is None:
         return None
     if options.localisation == "auto":
-        radius = default_radius(model, positions, options.members)
-        return radius if len(positions) <= _MOST_LOCALISED else None
+        local = model.config.coordinates == "cells" and len(positions) <= _MOST_LOCALISED
+        return default_radius(cells_of(model), positions, np.asarray(z0)) if local else None
     if model.config.coordinates == "modes":
         raise InputError(
             "`localisation` needs a state in cells, but the model holds it in modes, which are in no place; set it to "

@@ -145,6 +145,13 @@ def grid_index(points: np.ndarray, positions: np.ndarray, periodic: bool) -> np.
     return np.where((positions >= low - rounding) & (positions <= high + rounding), found, np.nan)
 
 
+def from_index(points: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The inverse of `grid_index`."""
+    points = np.asarray(points, float)
+    behind = 2 * points[-1] - points[-2] if len(points) > 1 else points[-1]
+    return np.interp(index, np.arange(len(points) + 1), np.append(points, behind))
+
+
 def _terms(centre: float, half: float, number: int, periodic: bool) -> list[tuple[int, float]]:
     """Points along one axis and their weights, for a point or for a box of half a width, in grid points."""
     if half == 0:
@@ -163,7 +170,7 @@ def _centres(size: np.ndarray, periodic: bool) -> np.ndarray:
     if not periodic:
         return size @ np.arange(number) / size.sum(axis=1)
     turned = size @ np.exp(2j * np.pi * np.arange(number) / number)
-    return np.angle(turned) / (2 * np.pi) * number % number
+    return np.round(np.angle(turned) / (2 * np.pi) * number, 9) % number
 
 
 def _padded(rows: Sequence, length: int, kind: type) -> np.ndarray:

@@ -81,7 +81,9 @@ def exact(linear, problem):
     for length in np.diff(TIMES, prepend=TIMES[0]):
         # exp of [[A, b], [0, 0]], and Van Loan's integral of the noise.
         moved = expm(length * np.block([[rates, constant[:, None]], [np.zeros((1, size + 1))]]))
-        both = np.block([[-rates, np.diag(np.exp(np.array(params["log_q"], float)))], [np.zeros((size, size)), rates.T]])
+        both = np.block(
+            [[-rates, np.diag(np.exp(np.array(params["log_q"], float)))], [np.zeros((size, size)), rates.T]]
+        )
         both = expm(length * both)
         noise_of = both[size:, size:].T @ both[:size, size:]
         inputs["F"].append(moved[:size, :size])
@@ -121,7 +123,17 @@ def ensemble(linear, problem, members, seed, lag=0, full=False, steps=4):
     schedule = make_schedule(model, TIMES, steps)
     settings = Settings("shark", steps, 0.0, lag, full)
     return assimilate(
-        params, key, z0, *schedule, observed, sensors.places, weights, None, NO_CONDITIONS, model=model, settings=settings
+        params,
+        key,
+        z0,
+        *schedule,
+        observed,
+        sensors.places,
+        weights,
+        None,
+        NO_CONDITIONS,
+        model=model,
+        settings=settings,
     )
 
 
