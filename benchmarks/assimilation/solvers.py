@@ -3,8 +3,8 @@
 They are those of the data: the same schemes and time steps, in single precision.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import diffrax
 import jax.numpy as jnp
@@ -16,18 +16,24 @@ from msvi.data.equations import burgers_1d, kdv_1d
 from msvi.types import Array
 
 
-class Solver(NamedTuple):
-    """An equation on a periodic line.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Solver:
+    """An equation on a periodic line; compared by identity, so that it can be static in what is compiled.
 
     Attributes:
-      points: of the state; every `stride`-th point of the data's grid.
-      stride: see there.
+      x: the points of the state.
+      stride: every so many points of the data's grid are the state's.
       frame: the state one frame later, `(points,) -> (points,)`.
     """
 
-    points: int
+    x: np.ndarray
     stride: int
     frame: Callable[[Array], Array]
+
+    @property
+    def points(self) -> int:
+        """Of the state."""
+        return len(self.x)
 
 
 def kuramoto_sivashinsky(system: KuramotoSivashinsky) -> Solver:
@@ -46,7 +52,8 @@ def kuramoto_sivashinsky(system: KuramotoSivashinsky) -> Solver:
             u_hat = step(u_hat, nonlinear)
         return jnp.fft.irfft(u_hat, points)
 
-    return Solver(points, system.num_points // points, frame)
+    x = system.extent * np.arange(points) / points
+    return Solver(x, system.num_points // points, frame)
 
 
 def burgers(equation: burgers_1d.Burgers1D) -> Solver:
@@ -80,4 +87,4 @@ def _by_diffrax(equation, rate, solver, args, observe=None) -> Solver:
             )
         return (y if observe is None else observe(steps[-1], y, args))[:, 0]
 
-    return Solver(equation.num_points, 1, frame)
+    return Solver(equation.x, 1, frame)
