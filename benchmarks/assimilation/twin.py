@@ -125,9 +125,7 @@ def solve_twin(
     assert solver is not None
     truth = twin.truth[run][:, :: solver.stride]
     points = np.arange(solver.points)
-    sensors = point_sensors(
-        twin.positions, twin.channels, (solver.x,), ("periodic",), truth.shape[1:]
-    )
+    sensors = point_sensors(twin.positions, twin.channels, (solver.x,), ("periodic",), truth.shape[1:])
     rng = np.random.default_rng([8, run])
     chosen = rng.choice(len(twin.first), members, replace=len(twin.first) < members)
     start = jnp.asarray(twin.first[chosen][:, :: solver.stride, 0], jnp.float32)
@@ -135,7 +133,14 @@ def solve_twin(
     taper = None if radius is None else make_taper(cells, sensors.positions, radius)
     observed = Observed(jnp.asarray(y, jnp.float32), jnp.broadcast_to(jnp.asarray(twin.noise, jnp.float32), y.shape))
     analysis = _run_solver(
-        jax.random.key(run), start, observed, sensors.places, sensors.weights.astype(np.float32), taper, solver, inflation
+        jax.random.key(run),
+        start,
+        observed,
+        sensors.places,
+        sensors.weights.astype(np.float32),
+        taper,
+        solver,
+        inflation,
     )
     mean, var = np.asarray(analysis.mean(axis=1)), np.asarray(analysis.var(axis=1))
     return _scores(mean[..., None], truth, np.sqrt(var)[..., None])
@@ -172,15 +177,21 @@ def filled(model: Model, twin: Twin, y: np.ndarray) -> np.ndarray:
         u[nearest] = y[k]
         found[k] = fill(jnp.asarray(u.reshape(shape), jnp.float32))
     unseen = [c for c in range(shape[-1]) if c not in twin.channels]
-    found[..., unseen] = np.where(np.isfinite(found[..., unseen]), np.array(model.model.scales.field_mean)[unseen], np.nan)
+    found[..., unseen] = np.where(
+        np.isfinite(found[..., unseen]), np.array(model.model.scales.field_mean)[unseen], np.nan
+    )
     return found
 
 
 def _free(model: Model, twin: Twin, run: int, members: int) -> np.ndarray:
     """The mean of a forecast from the whole first frame, with the sensors' noise on it."""
     truth = twin.truth[run]
-    size = np.array([twin.noise[twin.channels == c].mean() if (twin.channels == c).any() else twin.noise.mean()
-                     for c in range(truth.shape[-1])])
+    size = np.array(
+        [
+            twin.noise[twin.channels == c].mean() if (twin.channels == c).any() else twin.noise.mean()
+            for c in range(truth.shape[-1])
+        ]
+    )
     u0 = truth[0] + size * np.random.default_rng([9, run]).standard_normal(truth[0].shape)
     return _stack(model, model.forecast(u0, twin.t, members=members, seed=run), "mean")
 

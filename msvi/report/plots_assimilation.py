@@ -106,7 +106,9 @@ def _space_time(shown: _Shown) -> Figure:
     (x,) = shown.points
     seen = np.argwhere(np.isfinite(shown.readings))
     for ax, (name, values) in zip(axes, shown.fields.items(), strict=True):
-        image = ax.pcolormesh(cell_edges("x", x), cell_edges("t", shown.t), values, rasterized=True, **_scale(shown, name))
+        image = ax.pcolormesh(
+            cell_edges("x", x), cell_edges("t", shown.t), values, rasterized=True, **_scale(shown, name)
+        )
         figure.colorbar(image, ax=ax, location="bottom")
         if name == "analysis":
             ax.scatter(shown.where[seen[:, 1], 0], shown.t[seen[:, 0]], s=1.5, color=DRIFT, linewidths=0)
@@ -146,7 +148,9 @@ def _snapshots(shown: _Shown, parts: np.ndarray) -> Figure:
     axes = np.reshape(figure.subplots(rows, len(frames), sharex=True, sharey=True), (rows, len(frames)))
     for row, (name, values) in zip(axes, shown.fields.items(), strict=True):
         for ax, frame in zip(row, frames, strict=True):
-            image = ax.pcolormesh(cell_edges("x", x), cell_edges("y", y), values[frame].T, rasterized=True, **_scale(shown, name))
+            image = ax.pcolormesh(
+                cell_edges("x", x), cell_edges("y", y), values[frame].T, rasterized=True, **_scale(shown, name)
+            )
             if name == "analysis":
                 ax.scatter(shown.where[:, 0], shown.where[:, 1], s=6, color=DRIFT, linewidths=0)
             ax.set_aspect("equal", adjustable="box")

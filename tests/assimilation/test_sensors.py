@@ -261,7 +261,7 @@ def test_members_that_are_lost():
 
 
 def test_statistics():
-    """Of innovations that are as they should be, of some that are twice as large, and of some that go on as they are."""
+    """Of innovations as they should be, of some that are twice as large, and of some that go on as they are."""
     rng = np.random.default_rng(0)
     d, s = rng.standard_normal((2000, 4)) * [1, 2, 3, 4], np.broadcast_to([1.0, 2, 3, 4], (2000, 4))
     d[::7, 1] = np.nan
