@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "learns a model, or goes on with it",
     "evaluate": "scores a run on its test trajectories, or a baseline",
     "forecast": "forecasts from initial fields in a file, into NetCDF or Zarr",
+    "assimilate": "corrects the ensemble of a run by observations as they come",
     "inspect": "tells what a data file holds, lacks and would be used for",
     "export": "writes the model of a run into one file",
     "sweep": "trains and evaluates many configurations side by side",

@@ -11,39 +11,42 @@ Fields come and go in the units of the data, forecasts as `xarray.Dataset` under
 import dataclasses
 import difflib
 import functools
+import importlib.util
 import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from msvi.assimilation.analysis import Analysis
 from msvi.backend import prepare
 from msvi.config import Config, from_dict, to_dict
+from msvi.data.dataset import load_dataset
 from msvi.data.given import from_arrays, from_xarray, kinds_of
 from msvi.data.labels import Labels
 from msvi.data.named import Naming, split_gaps
 from msvi.data.recorded import describe
-from msvi.data.split import Split
+from msvi.data.split import Split, some_frames
 from msvi.errors import InputError
 from msvi.evaluation.evaluate import evaluate
-from msvi.forecast.ensemble import forecast_latents, solver_steps
+from msvi.forecast.ensemble import ensemble_fields, forecast_latents, solve_ensemble, solver_steps
 from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import versions
 from msvi.recipe.build import build_conditions
 from msvi.recipe.variants import CUSTOM
 from msvi.report.animation import save_gif
+from msvi.report.plots_assimilation import analysis_figure, analysis_frames
 from msvi.report.plots_forecast import forecast_figure, forecast_frames
 from msvi.report.save import save_figure
 from msvi.training.loop import train
 from msvi.training.portable import read_archive, read_description, write_archive
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir
-from msvi.types import ONE_VARIANCE, Array, Params
+from msvi.types import Array, Params
 from msvi.writing import replacing
 
 _FRAMES_PER_SECOND = 12  # of a moving picture
@@ -141,20 +144,26 @@ def export(workdir: str, path: str) -> None:
         write_archive(path, file.read(), state.average["model"], record)
 
 
-def plot(forecast: xr.Dataset, path: str, channel: str = "") -> None:
+def plot(forecast: xr.Dataset | Analysis, path: str, channel: str = "", truth: np.ndarray | None = None) -> None:
     """Draws a forecast into a file: snapshots of the ensemble as .png, .pdf or .svg, a moving picture as .gif.
 
     Args:
-      forecast: from `Model.forecast`; with `parts` the parts are drawn too.
+      forecast: from `Model.forecast`; with `parts` the parts are drawn too. Or an `Analysis`, with what sensors saw.
       path: of the file.
       channel: name of the channel that is drawn, with its number behind where channels have no names (`u_0`); the first
         if empty.
+      truth: of an analysis, the field of the channel `(time, *axes)` where it is known.
 
     Raises:
       InputError: another kind of file, or an unknown channel.
     """
     stem, ending = os.path.splitext(path)
-    if ending == ".gif":
+    if isinstance(forecast, Analysis):
+        if ending == ".gif":
+            save_gif(path, analysis_frames(forecast, channel, truth), _FRAMES_PER_SECOND)
+        else:
+            save_figure(analysis_figure(forecast, channel, truth), stem, (ending.removeprefix("."),))
+    elif ending == ".gif":
         save_gif(path, forecast_frames(forecast, channel), _FRAMES_PER_SECOND)
     else:
         save_figure(forecast_figure(forecast, channel), stem, (ending.removeprefix("."),))
@@ -182,10 +191,11 @@ class Model:
 
     def forecast(
         self,
-        u0: np.ndarray | xr.Dataset | xr.DataArray,
+        u0: np.ndarray | xr.Dataset | xr.DataArray | Analysis,
         t: np.ndarray,
         members: int = 64,
         *,
+        window: np.ndarray | None = None,
         noise: bool = True,
         parts: bool = False,
         seed: int = 0,
@@ -196,9 +206,11 @@ class Model:
 
         Args:
           u0: the field at `t[0]`, `(*grid, channel)`, of one channel also `(*grid,)`, or several with a first axis
-            `initial`; NaN where it was not observed.
+            `initial`; NaN where it was not observed. Or an `Analysis`, whose last ensemble goes on.
           t: times, `(time,)`, numbers in the unit of the data or dates, increasing, evenly spaced or not.
-          members: of the ensemble.
+          members: of the ensemble; that of an analysis has its own number.
+          window: times of several first frames, `(frame,)`, the last of which is `t[0]`: `u0` then are these frames,
+            and the forecast begins with what all of them tell (see `assimilate`).
           noise: whether members are what would be observed, with noise of their own; else what the decoder expects.
           parts: whether the macroscale and the microscale part of the mean are told too.
           seed: of all that is drawn.
@@ -217,19 +229,17 @@ class Model:
         Warns:
           RuntimeWarning: members that are not finite, and from when on.
         """
+        if window is not None:
+            u0 = self._from_window(u0, window, t, members, seed, mu, forcing)
+        if isinstance(u0, Analysis):
+            return self._go_on(u0, t, noise, parts, seed, mu, forcing)
         u0, several = self._naming.initial_fields(u0)
         t, since = self._naming.times(t)
         if members < 1:
             raise InputError(f"`members` must be at least 1, got {members}.")
         conditions = self._conditions(mu, forcing, since, u0)
         settings = {"model": self.model, "members": members, "noise": noise, "solver": self.config.forecast.solver}
-        spacing = self.model.scales.spacing
-        if 0 < spacing < since[-1] / _MOST_FRAMES:  # 0 where it is not known
-            raise InputError(
-                f"`t` spans {since[-1] / spacing:.3g} times what lies between frames of the data, {spacing:.3g}; at "
-                f"most {_MOST_FRAMES:.0g} can be forecast; give times in the unit of the data."
-            )
-        steps = solver_steps(since[None], spacing, self.config.forecast.steps_per_frame)[0]
+        steps = self._steps(since)
         found = []
         for number, frame in enumerate(u0):
             key = jax.random.fold_in(jax.random.key(seed), number)
@@ -237,18 +247,94 @@ class Model:
             arrays = _forecast(self.params, since, steps, *split_gaps(frame), acting, key, **settings)
             found.append({name: np.asarray(array) for name, array in arrays.items()})
         arrays = {name: np.stack([one[name] for one in found]) for name in found[0]}
-        _warn_of_lost(arrays[""], t)
-        for name, part in (("macro", arrays.pop("macro")), ("micro", arrays.pop("micro"))):
-            arrays |= {name: part} if parts else {}
-        front = ("initial",) if several else ()
-        dims: dict[str, tuple[str, ...]] = dict.fromkeys(("mean", "std", "macro", "micro"), (*front, "time"))
-        dims[""] = (*front, "member", "time")
-        values = {name: array if several else array[0] for name, array in arrays.items()}
-        coordinates = {"time": ("time", t, self._naming.attributes("time")), "member": np.arange(members)}
-        for axis, points in zip(self._naming.axes, self.coordinates, strict=True):
-            coordinates[axis] = axis, points, self._naming.attributes(axis)
-        source = f"msvi {versions()['msvi']}, run {os.path.basename(self.workdir)}"
-        return self._naming.dataset(values, dims, coordinates).assign_attrs(source=source)
+        return self._described(arrays, t, parts, several)
+
+    def assimilate(
+        self,
+        observations: np.ndarray | xr.Dataset | xr.DataArray,
+        times: np.ndarray | None = None,
+        *,
+        positions: np.ndarray | None = None,
+        channel: int | str | Sequence[int | str] | None = None,
+        widths: np.ndarray | float | None = None,
+        weights: np.ndarray | None = None,
+        noise: np.ndarray | float | None = None,
+        initial: np.ndarray | xr.Dataset | xr.DataArray | None = None,
+        start: Any = None,
+        members: int = 64,
+        smoother: str | int | None = None,
+        localisation: str | float | None = "auto",
+        inflation: float | None = None,
+        decoder_noise: bool = True,
+        data_noise: np.ndarray | float | None = None,
+        fields: bool = True,
+        seed: int = 0,
+        mu: np.ndarray | None = None,
+        forcing: np.ndarray | None = None,
+    ) -> Analysis:
+        """An ensemble that follows the SDE and is corrected by observations as they come: an ensemble Kalman filter in
+        the latent state.
+
+        Args:
+          observations: NaN where there is none. `(time, sensor)` of sensors at `positions`, or with `weights`; of all
+            channels at each position `(time, sensor, channel)`; or frames `(time, *grid, channel)` with gaps. Or an
+            `xarray.Dataset` with an axis `time` and the channels' names: on the grid; or with an axis `sensor`, the
+            axes of space as coordinates of it, and `NAME_noise` and `AXIS_width` where there are such.
+          times: `(time,)`, increasing, any; may be left out if xarray has them.
+          positions: of sensors, in the coordinates of the data, `(sensor, axis)`.
+          channel: name or number of what sensors observe, one for all or one for each.
+          widths: of boxes over which sensors average, along each axis; points if left out.
+          weights: of sensors that read weighted sums of the field, `(sensor, *grid, channel)`.
+          noise: standard deviation of the sensors' noise in the unit of the data: one number, `(sensor,)`, `(time,
+            sensor)`, or of frames `(channel,)`. If left out, readings are as those of the training data: the decoder's
+            variance says how far they scatter.
+          initial: what is known at the start: a field, or several fields that stand for what may be. If left out,
+            frames of the training data, which must be at hand.
+          start: time at which `initial` holds; the first of `times` if left out.
+          members: of the ensemble.
+          smoother: None; `"full"` for ensembles from all observations; or of how many later times they are from.
+          localisation: radius in coarse cells beyond which a sensor tells nothing; None for no limit, `"auto"` for a
+            limit where the ensemble is small (see `msvi.assimilation.localise.default_radius`).
+          inflation: by what part members are moved away from their mean before each correction; one over their number
+            if left out.
+          decoder_noise: whether the decoder's variance is added to that of a `noise` that is given: it is what the
+            latent state does not carry.
+          data_noise: standard deviation of the noise in the training data, `(channel,)` or one number, whose square is
+            taken off the decoder's variance where that is added; if left out what the configuration says.
+          fields: whether fields of all members are told, not only their mean and standard deviation.
+          seed: of all that is drawn.
+          mu: parameters of the system, `(parameter,)`, where the model learned of such.
+          forcing: what acts from outside at the times, `(time, force)` or `(time, *grid, force)`, likewise.
+
+        Returns:
+          Ensembles, statistics and evidence; `forecast` goes on from it.
+
+        Raises:
+          InputError: a shape, times, sensors, noise or conditions that do not fit; or cuthbert is not installed.
+
+        Warns:
+          RuntimeWarning: members that were lost.
+        """
+        require_cuthbert()
+        from msvi.assimilation import model as filtering
+        from msvi.assimilation.readings import Space, read, times_of
+
+        space = Space(self._naming, self.coordinates, self.model.boundary)
+        times = np.atleast_1d(np.asarray(times_of(observations, times)))
+        start = times[0] if start is None and times.size else start
+        t, since = self._naming.times(times, start, "times")
+        self._check_span(since)
+        known = self.config.data.noise_std if data_noise is None else data_noise
+        options = filtering.Options(members, smoother, localisation, inflation, decoder_noise, known, fields, seed)
+        filtering.check(options)
+        told = {"positions": positions, "channel": channel, "widths": widths, "weights": weights, "noise": noise}
+        readings = read(observations, len(t), space, **told)
+        learned = filtering.Learned(self.model, self.params, space)
+        found = self._training_frames(members, seed) if initial is None else self._naming.initial_fields(initial)[0]
+        conditions = jax.tree.map(lambda a: a[0], self._conditions(mu, forcing, since, found[:1]))
+        c, encoded = self.config.forecast, filtering.encode_fields(learned, found)
+        solver = c.solver, c.steps_per_frame
+        return filtering.analyse(learned, readings, t, since, start, encoded, conditions, solver, options)
 
     def encode(self, u: np.ndarray) -> np.ndarray:
         """Mean latent states `(..., latent_dim)` of fields `(..., *grid, channel)`; NaN is what was not observed."""
@@ -290,6 +376,75 @@ class Model:
         if os.path.isfile(self.workdir):
             raise InputError(f"{self.workdir} is an archive, which has no data to evaluate on; evaluate its run.")
         return evaluate(self.workdir, results or os.path.join(self.workdir, "results")).result
+
+    def _go_on(
+        self, analysis: Analysis, t: Any, noise: bool, parts: bool, seed: int, mu: Any, forcing: Any
+    ) -> xr.Dataset:
+        """A forecast from the last ensemble of an analysis."""
+        z0 = analysis.filtered["latents"].values[:, -1]
+        last = analysis.filtered["time"].values[-1]
+        t, since = self._naming.times(t, last)
+        before = self._naming.times(np.atleast_1d(last), analysis.start)[1][-1]
+        conditions = self._conditions(mu, forcing, before + since, np.zeros((1, *self.model.field_shape)))
+        conditions = jax.tree.map(lambda a: a[0], conditions)
+        skipped = int(since[0] > 0)
+        since = np.append(0.0, since) if skipped else since
+        settings = {"model": self.model, "noise": noise, "solver": self.config.forecast.solver}
+        key, steps = jax.random.key(seed), before + self._steps(since)
+        found = _go_on(self.params, before + since, steps, z0, conditions, key, **settings)
+        arrays = {name: np.asarray(array) for name, array in found.items()}
+        arrays = {name: array[(slice(None), slice(skipped, None))[name != "" :]] for name, array in arrays.items()}
+        return self._described({name: array[None] for name, array in arrays.items()}, t, parts, several=False)
+
+    def _from_window(self, u: Any, window: Any, t: Any, members: int, seed: int, mu: Any, forcing: Any) -> Analysis:
+        """What several first frames tell: the first as a forecast takes it, corrected by the others."""
+        frames = self._naming.fields(u)
+        window, last = np.atleast_1d(np.asarray(window)), np.atleast_1d(np.asarray(t))[0]
+        if forcing is not None:
+            raise InputError("`window` and `forcing` do not go together; use `assimilate` and forecast from it.")
+        if len(window) < 2 or window[-1] != last or frames.shape != (len(window), *self.model.field_shape):
+            raise InputError(
+                f"`window` must be the times of two frames or more, the last at `t[0]`, and `u0` the frames "
+                f"{self.model.field_shape} at them, got {len(window)} times, the last {window[-1]}, and {frames.shape}."
+            )
+        return self.assimilate(
+            frames[1:], window[1:], initial=frames[0], start=window[0], members=members, fields=False, seed=seed, mu=mu
+        )
+
+    def _training_frames(self, number: int, seed: int) -> np.ndarray:
+        """So many frames of the training data at random, `(frame, *grid, channel)`, NaN where nothing was observed."""
+        if os.path.isfile(self.workdir):
+            raise InputError(f"{self.workdir} is an archive, which has no training data; give `initial`, fields.")
+        return some_frames(load_dataset(self.config.case, self.config.data).train, number, seed)
+
+    def _described(self, arrays: dict[str, np.ndarray], t: np.ndarray, parts: bool, several: bool) -> xr.Dataset:
+        """A forecast of fields `(initial, ...)` under the names of the data."""
+        _warn_of_lost(arrays[""], t)
+        for name, part in (("macro", arrays.pop("macro")), ("micro", arrays.pop("micro"))):
+            arrays |= {name: part} if parts else {}
+        front = ("initial",) if several else ()
+        dims: dict[str, tuple[str, ...]] = dict.fromkeys(("mean", "std", "macro", "micro"), (*front, "time"))
+        dims[""] = (*front, "member", "time")
+        values = {name: array if several else array[0] for name, array in arrays.items()}
+        coordinates = {"time": ("time", t, self._naming.attributes("time")), "member": np.arange(arrays[""].shape[1])}
+        for axis, points in zip(self._naming.axes, self.coordinates, strict=True):
+            coordinates[axis] = axis, points, self._naming.attributes(axis)
+        source = f"msvi {versions()['msvi']}, run {os.path.basename(self.workdir)}"
+        return self._naming.dataset(values, dims, coordinates).assign_attrs(source=source)
+
+    def _steps(self, since: np.ndarray) -> np.ndarray:
+        """Times of the solver's steps."""
+        self._check_span(since)
+        return solver_steps(since[None], self.model.scales.spacing, self.config.forecast.steps_per_frame)[0]
+
+    def _check_span(self, since: np.ndarray) -> None:
+        """Passes where times can be of the unit of the data."""
+        spacing = self.model.scales.spacing
+        if 0 < spacing < since[-1] / _MOST_FRAMES:  # 0 where it is not known
+            raise InputError(
+                f"`t` spans {since[-1] / spacing:.3g} times what lies between frames of the data, {spacing:.3g}; at "
+                f"most {_MOST_FRAMES:.0g} can be forecast; give times in the unit of the data."
+            )
 
     @property
     def _naming(self) -> Naming:
@@ -334,24 +489,40 @@ def _forecast(
     z = forecast_latents(
         model, params, t, u0, path_key, members, solver=solver, conditions=conditions, mask0=mask0, steps=steps
     )
-    inner, scales = model.standardised, model.scales
+    return ensemble_fields(model, params, z, noise_key, noise)
 
-    def one_time(arguments):
-        z, key = arguments
-        decoded = jax.vmap(inner.decode, (None, 0), ONE_VARIANCE)(params, z)  # one variance for all members
-        macro, micro = jax.vmap(model.decode_parts, (None, 0))(params, z)
-        deviation = jnp.exp(0.5 * decoded.log_var)
-        drawn = deviation[None] * jax.random.normal(key, decoded.mean.shape) if noise else 0.0
-        return {
-            "": scales.restore(decoded.mean + drawn),
-            "mean": scales.restore(decoded.mean.mean(axis=0)),
-            "std": scales.widths(jnp.sqrt(decoded.mean.var(axis=0) + deviation**2)),
-            "macro": macro.mean(axis=0),
-            "micro": micro.mean(axis=0),
-        }
 
-    found = jax.lax.map(one_time, (z.swapaxes(0, 1), jax.random.split(noise_key, len(t))))
-    return found | {"": found[""].swapaxes(0, 1)}
+@functools.partial(jax.jit, static_argnames=("model", "noise", "solver"))
+def _go_on(
+    params: Params,
+    t: Array,
+    steps: Array,
+    z0: Array,
+    conditions: Conditions,
+    key: Array,
+    *,
+    model: MultiscaleModel,
+    noise: bool,
+    solver: str,
+) -> dict[str, Array]:
+    """The same from an ensemble of latent states `(member, latent_dim)`."""
+    path_key, noise_key = jax.random.split(key)
+    keys = jax.random.split(path_key, len(z0))
+    z = solve_ensemble(model, params, t, z0, keys, steps, solver, conditions)
+    return ensemble_fields(model, params, z, noise_key, noise)
+
+
+def require_cuthbert() -> None:
+    """Passes where the library that filters is installed.
+
+    Raises:
+      InputError: with what to install.
+    """
+    if importlib.util.find_spec("cuthbertlib") is None:
+        raise InputError(
+            "Assimilation needs the package cuthbert, which is not installed; install it with pip install "
+            "'msvi[assimilation]'."
+        )
 
 
 def _warn_of_lost(u: np.ndarray, t: np.ndarray) -> None:

@@ -58,6 +58,7 @@ LAYERS = (
     ("msvi.inference", "msvi.forecast", "msvi.scores"),
     ("msvi.config",),
     ("msvi.recipe",),
+    ("msvi.assimilation",),
     ("msvi.training", "msvi.baselines"),
     ("msvi.report",),
     ("msvi.evaluation",),

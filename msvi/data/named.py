@@ -42,17 +42,7 @@ class Naming(NamedTuple):
         Raises:
           InputError: names or a shape that do not fit, what is no number, or a field of which nothing is known.
         """
-        if isinstance(u0, xr.Dataset):
-            if set(self.channels) - set(u0.variables):
-                raise InputError(f"`u0` must hold {', '.join(self.channels)}, got {', '.join(map(str, u0.data_vars))}.")
-            found = [u0[name] for name in self.channels]
-            u0 = found[0] if len(found) == 1 else xr.concat(found, "channel", coords="minimal", compat="override")
-        if isinstance(u0, xr.DataArray):
-            if set(self.axes) - set(u0.dims):
-                raise InputError(f"`u0` must have the axes {', '.join(self.axes)}, got {', '.join(map(str, u0.dims))}.")
-            last = [axis for axis in u0.dims if axis == "channel"]
-            u0 = u0.transpose(..., *self.axes, *last).values
-        u0 = self._with_channel(u0)
+        u0 = self.fields(u0)
         several = u0.ndim == len(self.shape) + 1
         if u0.shape[-len(self.shape) :] != self.shape or not (several or u0.ndim == len(self.shape)):
             raise InputError(
@@ -63,6 +53,32 @@ class Naming(NamedTuple):
         if not numbers or np.isnan(u0).reshape(len(u0), -1).all(axis=1).any():
             raise InputError("`u0` must be numbers, NaN where it was not observed, and some of each field not NaN.")
         return u0, several
+
+    def fields(self, u: Any, name: str = "u0") -> np.ndarray:
+        """An array `(..., *grid, channel)` of an array or of xarray with the names of the data, of any shape in front.
+
+        Args:
+          u: NumPy or xarray.
+          name: by which a sentence calls it.
+
+        Raises:
+          InputError: names that do not fit.
+        """
+        if isinstance(u, xr.Dataset):
+            if set(self.channels) - set(u.variables):
+                raise InputError(
+                    f"`{name}` must hold {', '.join(self.channels)}, got {', '.join(map(str, u.data_vars))}."
+                )
+            found = [u[channel] for channel in self.channels]
+            u = found[0] if len(found) == 1 else xr.concat(found, "channel", coords="minimal", compat="override")
+        if isinstance(u, xr.DataArray):
+            if set(self.axes) - set(u.dims):
+                raise InputError(
+                    f"`{name}` must have the axes {', '.join(self.axes)}, got {', '.join(map(str, u.dims))}."
+                )
+            last = [axis for axis in u.dims if axis == "channel"]
+            u = u.transpose(..., *self.axes, *last).values
+        return self._with_channel(u)
 
     def frames(self, u: Any) -> tuple[np.ndarray, tuple[int, ...]]:
         """Fields `(frame, *grid, channel)`, and the axes that they had in front.
@@ -75,22 +91,38 @@ class Naming(NamedTuple):
             raise InputError(f"Fields must have the shape (..., {self.shape}), got {u.shape}.")
         return u.reshape(-1, *self.shape), u.shape[: -len(self.shape)]
 
-    def times(self, t: Any) -> tuple[np.ndarray, np.ndarray]:
+    def times(self, t: Any, start: Any = None, name: str = "t") -> tuple[np.ndarray, np.ndarray]:
         """Times as they are written, and since the first one in the unit of the data.
 
+        Args:
+          t: two times or more; with a `start` one is enough.
+          start: from which they count in place of the first one; None for that.
+          name: by which a sentence calls them.
+
         Raises:
-          InputError: they are no times, or do not increase.
+          InputError: they are no times, do not increase, or lie before the start.
         """
-        t = np.asarray(t)
-        if t.ndim != 1 or len(t) < 2 or t.dtype.kind not in "fiuM":
-            raise InputError(f"`t` must be two times or more, numbers or dates, got {t.dtype} of the shape {t.shape}.")
+        t, least = np.asarray(t), "two times" if start is None else "one time"
+        if t.ndim != 1 or len(t) < (2 if start is None else 1) or t.dtype.kind not in "fiuM":
+            raise InputError(
+                f"`{name}` must be {least} or more, numbers or dates, got {t.dtype} of the shape {t.shape}."
+            )
+        if start is not None and (np.asarray(start).dtype.kind == "M") != (t.dtype.kind == "M"):
+            raise InputError(f"`{name}` and its start must both be numbers or dates, got {t.dtype} and {start}.")
         units = self.attributes("time").get("units", "")
         if t.dtype.kind == "M" and " since " in units:  # decoded again by whoever opens the file
             calendar = self.attributes("time").get("calendar", "standard")
-            t = encode_cf_datetime(t, units, calendar, dtype=np.dtype("float64"))[0]
-        since = elapsed(t, t[:1])
+            t, first = (
+                encode_cf_datetime(np.atleast_1d(a), units, calendar, dtype=np.dtype("float64"))[0]
+                for a in (t, t[:1] if start is None else np.asarray(start))
+            )
+        else:
+            first = t[:1] if start is None else np.atleast_1d(np.asarray(start))
+        since = elapsed(t, first)
         if not (np.isfinite(since).all() and (np.diff(since) > 0).all()):
-            raise InputError("`t` must increase strictly, and be finite.")
+            raise InputError(f"`{name}` must increase strictly, and be finite.")
+        if since[0] < 0:
+            raise InputError(f"`{name}` begins at {t[0]}, before the first time {start}; leave out what comes before.")
         return t, since
 
     def dataset(

@@ -58,6 +58,24 @@ class Split(NamedTuple):
         return frames if mask is None else frames & mask
 
 
+def some_frames(split: Split, number: int, seed: int) -> np.ndarray:
+    """So many frames of a split at random, or all where there are less, `(frame, *grid, channel)`, NaN where nothing
+    was observed."""
+    masks = [split.observed(trajectory) for trajectory in range(len(split.u))]
+    axes = tuple(range(1, split.u.ndim - 1))
+    places = [
+        (i, k)
+        for i, mask in enumerate(masks)
+        for k in (range(split.u.shape[1]) if mask is None else np.flatnonzero(mask.any(axis=axes)))
+    ]
+    chosen = np.random.default_rng(seed).choice(len(places), min(number, len(places)), replace=False)
+    frames = []
+    for i, k in (places[one] for one in chosen):
+        frame, mask = np.array(split.u[i, k]), masks[i]
+        frames.append(frame if mask is None else np.where(mask[k], frame, np.nan))
+    return np.stack(frames)
+
+
 def spread(count: int, most: int) -> np.ndarray:
     """At most so many of the numbers up to `count`, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -117,25 +117,55 @@ def forecast_latents(
       `(member, time, latent_dim)`.
     """
     found = _steps(model, t, steps_per_frame) if steps is None else steps
-    t, steps, unit = _count_frames(model, t, found)
     encoded = model.encode(params, u0, mask0)
+    start_keys, path_keys = jax.vmap(jax.random.split)(jax.random.split(key, num_members)).T
+    z0 = jax.vmap(encoded.sample)(start_keys)
+    return solve_ensemble(model, params, t, z0, path_keys, found, solver, conditions)
 
-    def member(key):
-        start_key, path_key = jax.random.split(key)
+
+def solve_ensemble(
+    model: MultiscaleModel,
+    params: Params,
+    t: Array,
+    z0: Array,
+    keys: Array,
+    steps: Array | np.ndarray,
+    solver: str = "shark",
+    conditions: Conditions = NO_CONDITIONS,
+) -> Array:
+    """The model's SDE solved from latent states `z0` `(member, latent_dim)` at `t[0]`, a path for each of `keys`.
+
+    Other arguments as in `forecast_latents`; `t` counts from the start of the trajectory and need not begin there.
+
+    Returns:
+      `(member, time, latent_dim)`.
+    """
+    t, steps, unit = count_frames(model, t, steps)
+    move = advance(model, params, unit, solver, conditions)
+    return jax.vmap(lambda z, key: move(t, z, key, steps))(z0, keys)
+
+
+def advance(
+    model: MultiscaleModel, params: Params, unit: float, solver: str, conditions: Conditions
+) -> Callable[[Array, Array, Array, Array], Array]:
+    """A function `(t, z, key, steps) -> (time, latent_dim)`: one path of the model's SDE, times as `count_frames` has
+    them, of which `unit` is the length in the model's unit of time."""
+
+    def move(t, z, key, steps):
         return solve_sde(
             lambda t, z: model.drift(params, unit * t, z, conditions.at(unit * t)) * unit,
             lambda t: model.log_q(params, conditions.at(unit * t)) + np.log(unit),
             t,
-            encoded.sample(start_key),
-            path_key,
+            z,
+            key,
             steps,
             solver,
         )
 
-    return jax.vmap(member)(jax.random.split(key, num_members))
+    return move
 
 
-def _count_frames(model: MultiscaleModel, t: Array, steps: Array | np.ndarray) -> tuple[Array, Array, float]:
+def count_frames(model: MultiscaleModel, t: Array, steps: Array | np.ndarray) -> tuple[Array, Array, float]:
     """Times `t` and `steps` in the usual time between frames, and that in the model's unit of time.
 
     The Brownian path hangs on the bits of the times. Rounded to 1 / 1024 of a frame they are the same in whatever unit
@@ -184,6 +214,37 @@ def decode_ensemble(model: MultiscaleModel, params: Params, z: Array, key: Array
 
     arguments = (z.swapaxes(0, 1), jax.random.split(key, num_times))
     return jax.lax.map(one_time, arguments, batch_size=_times_at_once(num_members))
+
+
+def ensemble_fields(model: MultiscaleModel, params: Params, z: Array, key: Array, noise: bool) -> dict[str, Array]:
+    """Fields of an ensemble of paths `(member, time, latent_dim)`, and what is told of them.
+
+    Args:
+      key: of the observation noise.
+      noise: whether members are what would be observed, with noise of their own; else what the decoder expects.
+
+    Returns:
+      Members `(member, time, *grid, channel)` under the empty name; and `(time, *grid, channel)` mean and standard
+      deviation of what may be observed, and means of the parts of both scales, `mean`, `std`, `macro` and `micro`.
+    """
+    inner, scales = model.standardised, model.scales
+
+    def one_time(arguments):
+        z, key = arguments
+        decoded = jax.vmap(inner.decode, (None, 0), ONE_VARIANCE)(params, z)  # one variance for all members
+        macro, micro = jax.vmap(model.decode_parts, (None, 0))(params, z)
+        deviation = jnp.exp(0.5 * decoded.log_var)
+        drawn = deviation[None] * jax.random.normal(key, decoded.mean.shape) if noise else 0.0
+        return {
+            "": scales.restore(decoded.mean + drawn),
+            "mean": scales.restore(decoded.mean.mean(axis=0)),
+            "std": scales.widths(jnp.sqrt(decoded.mean.var(axis=0) + deviation**2)),
+            "macro": macro.mean(axis=0),
+            "micro": micro.mean(axis=0),
+        }
+
+    found = jax.lax.map(one_time, (z.swapaxes(0, 1), jax.random.split(key, z.shape[1])))
+    return found | {"": found[""].swapaxes(0, 1)}
 
 
 def sample_field(model: MultiscaleModel, params: Params, z: Array, key: Array) -> Array:

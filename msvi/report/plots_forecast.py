@@ -28,11 +28,12 @@ _CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 Update = Callable[[int], None]
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """What is drawn of one channel: fields `(time, *axes)` with one axis or two, and what they are called.
 
     Attributes:
       fields: "mean", "std", "members" with an axis of them in front, and "macro" and "micro" if the forecast has them.
+      number: of the channel.
     """
 
     field: Name
@@ -42,6 +43,7 @@ class _Shown(NamedTuple):
     fields: dict[
         str, np.ndarray
     ]  # "mean", "std", "members" (member in front), and "macro" and "micro" if they are there
+    number: int = 0
 
 
 def channels_of(forecast: xr.Dataset) -> list[str]:
@@ -68,7 +70,7 @@ def forecast_figure(forecast: xr.Dataset, channel: str = "", num_frames: int = 5
     Raises:
       InputError: an unknown channel.
     """
-    shown = _select(forecast, channel)
+    shown = select(forecast, channel)
     frames = np.unique(np.linspace(0, len(shown.times) - 1, num_frames).round().astype(int))
     figure, _ = _panels(shown, frames)
     return figure
@@ -84,7 +86,7 @@ def forecast_frames(forecast: xr.Dataset, channel: str = "", num_frames: int = 6
     Raises:
       InputError: an unknown channel.
     """
-    shown = _select(forecast, channel)
+    shown = select(forecast, channel)
     figure, update = _panels(shown, np.array([0]))
     canvas = FigureCanvasAgg(figure)
     images = []
@@ -99,7 +101,12 @@ def forecast_frames(forecast: xr.Dataset, channel: str = "", num_frames: int = 6
     return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
 
 
-def _select(forecast: xr.Dataset, channel: str) -> _Shown:
+def select(forecast: xr.Dataset, channel: str) -> Shown:
+    """What is drawn of a forecast or an analysis.
+
+    Raises:
+      InputError: an unknown channel.
+    """
     known = channels_of(forecast)
     if not known or (channel and channel not in known):
         raise InputError(f"The forecast has the channels {', '.join(known) or 'of none'}, got {channel!r}; name one.")
@@ -119,16 +126,17 @@ def _select(forecast: xr.Dataset, channel: str) -> _Shown:
         fields = {key: array.isel(middle) for key, array in fields.items()}
     axes = axes[:2]
     fields = {key: array.transpose(..., "time", *axes).values for key, array in fields.items()}
-    return _Shown(
+    return Shown(
         Name(channel, forecast[name].attrs.get("units", "")),
         tuple(Name(str(axis), forecast[axis].attrs.get("units", "")) for axis in axes),
         tuple(forecast[axis].values for axis in axes),
-        _time_labels(forecast["time"]),
+        time_labels(forecast["time"]),
         fields,
+        known.index(channel),
     )
 
 
-def _time_labels(time: xr.DataArray) -> list[str]:
+def time_labels(time: xr.DataArray) -> list[str]:
     """Dates, or numbers with their unit; of calendars that NumPy does not know the numbers."""
     values, (unit, _, start) = time.values, str(time.attrs.get("units", "")).partition(" since ")
     if start and time.attrs.get("calendar", "standard") in _CALENDARS:
@@ -138,7 +146,7 @@ def _time_labels(time: xr.DataArray) -> list[str]:
     return [Name("t", unit).at(value) for value in values]
 
 
-def _panels(shown: _Shown, frames: np.ndarray) -> tuple[Figure, Update]:
+def _panels(shown: Shown, frames: np.ndarray) -> tuple[Figure, Update]:
     """Panels of these frames, and a function that lets the first column show another one."""
     draw = _draw_lines if len(shown.axes) == 1 else _draw_images
     rows = [key for key in ("mean", "std", "members", "macro", "micro") if key in shown.fields]
@@ -160,7 +168,7 @@ def _panels(shown: _Shown, frames: np.ndarray) -> tuple[Figure, Update]:
     return figure, updates[0]
 
 
-def _titles(shown: _Shown) -> dict[str, str]:
+def _titles(shown: Shown) -> dict[str, str]:
     return {
         "mean": shown.field.label,
         "std": "standard\ndeviation",
@@ -175,7 +183,7 @@ def _is_first(ax: Axes) -> bool:
     return cast(SubplotSpec, ax.get_subplotspec()).is_first_col()
 
 
-def _draw_lines(axes: Sequence[Axes], shown: _Shown, rows: Sequence[str], frame: int) -> Update:
+def _draw_lines(axes: Sequence[Axes], shown: Shown, rows: Sequence[str], frame: int) -> Update:
     """A column of one time: field, and the parts."""
     (x,), fields, first = shown.points, shown.fields, _is_first(axes[0])
     mean, std, members = fields["mean"], fields["std"], fields["members"][:_MEMBERS]
@@ -213,7 +221,7 @@ def _draw_lines(axes: Sequence[Axes], shown: _Shown, rows: Sequence[str], frame:
     return update
 
 
-def _draw_images(axes: Sequence[Axes], shown: _Shown, rows: Sequence[str], frame: int) -> Update:
+def _draw_images(axes: Sequence[Axes], shown: Shown, rows: Sequence[str], frame: int) -> Update:
     """A column of one time: mean, standard deviation, one member, and the parts."""
     fields = shown.fields | {"members": shown.fields["members"][0]}
     edges = [cell_edges(name.text, points) for name, points in zip(shown.axes, shown.points, strict=True)]

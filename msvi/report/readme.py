@@ -95,6 +95,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "data files": data_files_table(load_data_files(directory)),
         "systems": systems_scores_table(systems),
         "checks": checks_table(systems),
+        "assimilation": checks_table(load_systems(directory, "assimilation")),
         "patches": patches_table(load_domains(directory)),
     }
     return {name: markdown(table) for name, table in tables.items()}

@@ -56,10 +56,10 @@ class Burgers1D(RandomPulse, PeriodicLine):
         Returns:
           float64 field at the frame times, `(num_frames, num_points, 1)`.
         """
-        return self._integrate(_rate, diffrax.Heun(), u0, (self.spacing, self.viscosity))
+        return self._integrate(rate, diffrax.Heun(), u0, (self.spacing, self.viscosity))
 
 
-def _rate(t, u, args):
+def rate(t, u, args):
     """Right-hand side `-(u²/2)_x + nu u_xx` by second-order central differences."""
     del t
     dx, viscosity = args

@@ -78,18 +78,18 @@ class KortewegDeVries1D(RandomPulse, PeriodicLine):
         wavenumber = 2 * np.pi / self.extent * np.arange(self.num_points // 2 + 1)
         kept = np.arange(len(wavenumber)) < self.num_points / 3
         args = (wavenumber * kept, self.dispersion * wavenumber**3 * kept)
-        return self._integrate(_rate, diffrax.Tsit5(), u0, args, observe=_carry_forward)
+        return self._integrate(rate, diffrax.Tsit5(), u0, args, observe=carry_forward)
 
 
-def _rate(t, y, args):
+def rate(t, y, args):
     """`exp(t delta ∂_xxx) (-(u²/2)_x)` for `u = exp(-t delta ∂_xxx) y`."""
     wavenumber, frequency = args
-    u = _carry_forward(t, y, args)
+    u = carry_forward(t, y, args)
     flux_hat = jnp.fft.rfft(u**2 / 2, axis=0)
     return jnp.fft.irfft(jnp.exp(-1j * t * frequency)[:, None] * -1j * wavenumber[:, None] * flux_hat, len(y), axis=0)
 
 
-def _carry_forward(t, y, args):
+def carry_forward(t, y, args):
     """`exp(-t delta ∂_xxx) y`: every mode turned by `exp(i delta k³ t)`."""
     _, frequency = args
     return jnp.fft.irfft(jnp.exp(1j * t * frequency)[:, None] * jnp.fft.rfft(y, axis=0), len(y), axis=0)

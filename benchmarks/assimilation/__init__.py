@@ -1,0 +1,3 @@
+"""Twin experiments: a truth, sensors that read it with noise, and how near the filter stays to it."""
+
+SYSTEMS = ("burgers_1d", "kdv_1d", "kuramoto_sivashinsky", "cylinder_2d")
