@@ -59,7 +59,15 @@ _BASELINE_PACKAGES = {
 _QUICK_BASELINES = ("persistence", "mean", "dmd")
 
 # Runs of an ensemble may differ in these; staged ones start each from a run of its own seed.
-_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", "train.data_parallel", "train.wandb", "data.cache_dir")
+_FREE_IN_ENSEMBLE = (
+    "seed",
+    "train.steps",
+    "train.warm_start",
+    "train.data_parallel",
+    "train.data_on",
+    "train.wandb",
+    "data.cache_dir",
+)
 
 
 class Evaluation(NamedTuple):
@@ -438,7 +446,7 @@ def _other_run(path: str, config: Config, digest: str = "") -> str:
     except (ValueError, KeyError, TypeError) as error:
         return f"which cannot be read: {error}"
     # A run trained further replaces its own result; a shorter one does not replace a longer one's.
-    free = ("train.data_parallel", "train.wandb", "data.cache_dir")
+    free = ("train.data_parallel", "train.data_on", "train.wandb", "data.cache_dir")
     free += ("data.path",) if digest and found.get("data_digest") == digest else ()
     free += ("train.steps",) if other.train.steps <= config.train.steps else ()
     return "; ".join(differences(other, config, ignore=free))

@@ -131,22 +131,22 @@ class WindowElbo:
         Args:
           params: as `init` makes them.
           t: frame times, `(frame,)`.
-          frames: numbers of frames in the window, `(n,)`, to the observed frames. Few of them are asked for, so that a
-            window need not be cut out as a whole.
+          frames: numbers of frames in the window, `(n,)`, to the observed frames. It is asked once, for those of
+            `looked_at`, which are few, so that a window need not be cut out as a whole.
           key: of the frames scored, the quadrature times and the latent draws.
           condition: a time to what acts on the system at it.
         """
         model, num_frames = self.model, t.shape[0]
-        subset_key, time_key, draw_key = jax.random.split(key, 3)
-        node = jnp.round(jnp.linspace(0, num_frames - 1, self.num_nodes)).astype(int)
-        scored = jnp.arange(num_frames)
-        if self.num_scored < num_frames:
-            scored = jax.random.choice(subset_key, num_frames, (self.num_scored,), replace=False)
+        _, time_key, draw_key = jax.random.split(key, 3)
+        numbers = self.looked_at(key, num_frames)
+        node, scored = numbers[: self.num_nodes], numbers[self.num_nodes :]
+        seen = frames(numbers)
+        at_nodes, at_scored = (jax.tree.map(lambda a, part=part: a[part], seen) for part in self._parts)
         duration = t[-1] - t[0]
         stratum = jnp.arange(self.num_quadrature) + jax.random.uniform(time_key, (self.num_quadrature,))
         quadrature = t[0] + duration * stratum / self.num_quadrature
 
-        encoded = jax.vmap(model.encode, (None, 0, 0))(params["model"], *frames(node))
+        encoded = jax.vmap(model.encode, (None, 0, 0))(params["model"], *at_nodes)
         times = jnp.concatenate([t[scored], quadrature])
         log_q = model.log_q(params["model"], condition(t[0]))
         marginals = self.posterior.marginals(params["posterior"], t[node], encoded, times, log_q)
@@ -155,7 +155,7 @@ class WindowElbo:
         # One variance for all frames; the mean alone is batched.
         decode = jax.vmap(model.decode, (None, 0), ONE_VARIANCE)
         decoded = decode(params["model"], z[: self.num_scored])
-        log_likelihood = _log_likelihood(*self._within(decoded, frames(scored))) * (num_frames / self.num_scored)
+        log_likelihood = _log_likelihood(*self._within(decoded, at_scored)) * (num_frames / self.num_scored)
 
         at_quadrature = jax.tree.map(lambda a: a[self.num_scored :], marginals)
         z = z[self.num_scored :]
@@ -167,6 +167,21 @@ class WindowElbo:
             rotation = model.config.drift_scale * (params["rotation"] - params["rotation"].T)
         residual = drift_residual(at_quadrature, z, drift, log_q, rotation, self._counted_latents())
         return ElboTerms(log_likelihood, duration * residual.mean())
+
+    def looked_at(self, key: Array, num_frames: int) -> Array:
+        """Numbers of the frames of a window that an estimate with this key looks at, `(num_nodes + num_scored,)`: first
+        the nodes, then those whose likelihood is computed."""
+        node = jnp.round(jnp.linspace(0, num_frames - 1, self.num_nodes)).astype(int)
+        scored = jnp.arange(num_frames)
+        if self.num_scored < num_frames:
+            subset_key = jax.random.split(key, 3)[0]
+            scored = jax.random.choice(subset_key, num_frames, (self.num_scored,), replace=False)
+        return jnp.concatenate([node, scored])
+
+    @property
+    def _parts(self) -> tuple[slice, slice]:
+        """Where nodes and scored frames lie among those looked at."""
+        return slice(None, self.num_nodes), slice(self.num_nodes, None)
 
     def _within(self, decoded: Gaussian, frames: Frames) -> tuple[Gaussian, Frames]:
         """What is counted of means and frames `(frame, *grid, channel)` and of the variance `(*grid, channel)`."""

@@ -19,10 +19,18 @@ from msvi.training.sharding import replicate
 from msvi.training.state import Trajectories
 
 
-def build_trajectories(model: MultiscaleModel, split: Split, mesh: Mesh | None = None) -> Trajectories:
-    """A split as the training step takes it, in the model's units, on the device, or on every one of `mesh`."""
+def build_trajectories(
+    model: MultiscaleModel, split: Split, mesh: Mesh | None = None, fed: bool = False
+) -> Trajectories:
+    """A split as the training step takes it, in the model's units, on the device, or on every one of `mesh`.
+
+    Args:
+      fed: whether frames are to be fed (`msvi.training.feed`), so that there are none here.
+    """
     put = jnp.asarray if mesh is None else functools.partial(replicate, mesh=mesh)
-    frames = Frames(put(model.scales.standardise_data(split.u)), None if split.mask is None else put(split.mask))
+    frames = None
+    if not fed:
+        frames = Frames(put(model.scales.standardise_data(split.u)), None if split.mask is None else put(split.mask))
     conditions = build_conditions(model, split)
     if mesh is not None:
         conditions = jax.tree.map(put, conditions)

@@ -4,6 +4,8 @@ import dataclasses
 
 from msvi.errors import InputError, require_at_least, require_positive
 
+PLACES = ("device", "host", "disk")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -31,6 +33,9 @@ class TrainConfig:
         the first step.
       data_parallel: divide the windows of every batch over all devices, of which `batch_windows` must be a multiple.
         Windows and random numbers are those of one device, losses the same but for rounding, which training amplifies.
+      data_on: where the training data are kept: `"device"`; `"host"`, in memory; or `"disk"`, where they lie in their
+        files. From the latter two the frames that a step looks at are read ahead. `"auto"` chooses by their size.
+        Losses are the same.
       wandb: project of Weights & Biases that losses and scores are sent to as well; empty for none.
     """
 
@@ -47,9 +52,12 @@ class TrainConfig:
     eval_every: int = 1000
     warm_start: str = ""
     data_parallel: bool = False
+    data_on: str = "auto"
     wandb: str = ""
 
     def __post_init__(self):
+        if self.data_on not in (*PLACES, "auto"):
+            raise InputError(f"`train.data_on` must be {', '.join(PLACES)} or auto, got {self.data_on!r}; change it.")
         require_at_least(
             self,
             "train",

@@ -26,6 +26,7 @@ from msvi.recipe.suggest import suggest
 from msvi.scores import metrics
 from msvi.training.build import build_elbo, build_trajectories, check_patches
 from msvi.training.calibration import calibrate
+from msvi.training.feed import Feed, choose_place, make_advance
 from msvi.training.monitoring import check_wandb, event_file, wandb_run
 from msvi.training.portable import describe_model
 from msvi.training.sharding import data_mesh, is_first_process, on_one_device, stop_together
@@ -115,7 +116,7 @@ def _optimize(
     mesh: Mesh | None,
 ) -> TrainState:
     """The loop over chunks of steps; `best` and `seconds` are what the run has reached and spent so far."""
-    train_chunk = make_train_chunk(elbo, config.inference, config.train)
+    place, why = choose_place(config.train.data_on, dataset.train)
     validate = make_validation(model, dataset, config)
     start, step, began, first = int(state.step), int(state.step), time.monotonic(), is_first_process()
     shown: dict[str, str] = {}
@@ -123,11 +124,11 @@ def _optimize(
     said = _signs(config, history)
     with contextlib.ExitStack() as opened:
         with stop_together():
-            trajectories = build_trajectories(model, dataset.train, mesh)
+            advance = _make_advance(config, model, elbo, dataset, state, place, mesh)
             boards = []
             if first:
                 kind = f"{'' if mesh is None else f'{mesh.size} x '}{jax.devices()[0].device_kind}"
-                print(f"training in {run.path} from step {start} to {config.train.steps} on {kind}")
+                print(f"training in {run.path} from step {start} to {config.train.steps} on {kind}; {why}")
                 boards += [
                     opened.enter_context(event_file(run.tensorboard, start)),
                     opened.enter_context(wandb_run(config.train.wandb, run.path, to_dict(config))),
@@ -139,7 +140,7 @@ def _optimize(
         while step < config.train.steps:
             stop = min(_next_multiple(step, every) for every in (config.train.log_every, config.train.eval_every))
             count = min(stop, config.train.steps) - step
-            state, objective = train_chunk(state, trajectories, count)
+            state, objective = advance(state, count)
             with stop_together():
                 entry = _summarize(objective, count, step)
                 step += count
@@ -180,6 +181,31 @@ def _optimize(
     for text in _signs(config, history).values():
         print(f"warning, at the end: {text}")
     return state
+
+
+def _make_advance(
+    config: Config,
+    model: MultiscaleModel,
+    elbo: WindowElbo,
+    dataset: Dataset,
+    state: TrainState,
+    place: str,
+    mesh: Mesh | None,
+) -> Callable[[TrainState, int], tuple[TrainState, Objective]]:
+    """A function `(state, count) -> (state, objective of each step)` that learns from where the data are kept."""
+    train, split = config.train, dataset.train
+    if place == "device":
+        trajectories = build_trajectories(model, split, mesh)
+        train_chunk = make_train_chunk(elbo, config.inference, train)
+        return lambda state, count: train_chunk(state, trajectories, count)
+    if place == "host":
+        mask = None if split.mask is None else np.asarray(split.mask)
+        split = split._replace(u=np.array(split.u), mask=mask)
+    trajectories = build_trajectories(model, split, mesh, fed=True)
+    train_chunk = make_train_chunk(elbo, config.inference, train, dataset.grid)
+    feed = Feed(split, model.scales, elbo, train, config.inference.window, mesh)
+    key = on_one_device(state, mesh).key
+    return make_advance(train_chunk, trajectories, feed, key, int(state.step), train.steps)
 
 
 def _signs(config: Config, history: list[dict]) -> dict[str, str]:

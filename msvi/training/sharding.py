@@ -47,15 +47,17 @@ def divide_windows(function: Callable, mesh: Mesh | None) -> Callable:
     """`function` with its windows divided over the devices of `mesh`.
 
     Args:
-      function: `(params, trajectories, windows, keys) -> terms`; windows, keys and terms have an axis `window` in
-        front, the first two are on every device as a whole.
+      function: `(params, trajectories, windows, keys, fed) -> terms`; windows, keys, frames and terms have an axis
+        `window` in front, the first two are on every device as a whole.
     """
     if mesh is None:
         return function
     whole, part = PartitionSpec(), PartitionSpec(_AXIS)
     # Checked, the gradient of a parameter would be summed over the devices at each of its uses and not once. There is
     # nothing to check: no result is said to be the same on all devices.
-    return jax.shard_map(function, mesh=mesh, in_specs=(whole, whole, part, part), out_specs=part, check_vma=False)
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=(whole, whole, part, part, part), out_specs=part, check_vma=False
+    )
 
 
 def replicated(mesh: Mesh | None) -> NamedSharding | None:
@@ -67,6 +69,12 @@ def replicate(array: Array | np.ndarray, mesh: Mesh) -> jax.Array:
     """A host array on every device of `mesh`; of several processes each copies its own, which must be the same."""
     host = np.asarray(array)
     return jax.make_array_from_process_local_data(replicated(mesh), host, host.shape)
+
+
+def divide_fed(array: np.ndarray, mesh: Mesh) -> jax.Array:
+    """Frames `(step, window, ...)` with their windows divided over the devices of `mesh`; each process gives those of
+    its own devices."""
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(None, _AXIS)), array)
 
 
 def on_one_device(tree, mesh: Mesh | None):

@@ -38,15 +38,18 @@ class Trajectories(NamedTuple):
 
     Attributes:
       t: frame times, `(trajectory, time)`.
-      frames: observed frames, with an axis `trajectory` in front.
+      frames: observed frames, with an axis `trajectory` in front; None where they are fed.
       num_frames: frames of each trajectory, `(trajectory,)`; those beyond are never looked at.
       conditions: what acts on each, with an axis `trajectory` in front.
+      fed: in place of `frames` those that the steps of a chunk look at (see `draw_step`), with axes `step` and `window`
+        in front.
     """
 
     t: Array
-    frames: Frames
+    frames: Frames | None
     num_frames: Array
     conditions: Conditions = NO_CONDITIONS
+    fed: Frames | None = None
 
 
 class Objective(NamedTuple):
@@ -99,7 +102,7 @@ def place_state(state: TrainState, mesh: Mesh) -> TrainState:
 
 
 def make_train_chunk(
-    elbo: WindowElbo, inference: InferenceConfig, train: TrainConfig
+    elbo: WindowElbo, inference: InferenceConfig, train: TrainConfig, domain: tuple[int, ...] | None = None
 ) -> Callable[[TrainState, Trajectories, int], tuple[TrainState, Objective]]:
     """A jitted function `(state, trajectories, num_steps) -> (state, objective of each step)`.
 
@@ -107,6 +110,9 @@ def make_train_chunk(
     host in between. The number of steps is not compiled in, so that chunks of any length are the same program and round
     the same way. The objective's arrays are `(log_every,)`, NaN beyond `num_steps`. The state is donated. With
     `train.data_parallel` state and trajectories are on all devices, and so is what is returned.
+
+    Args:
+      domain: points of each axis of the whole field; needed where frames are fed.
 
     Raises:
       InputError: `train.random_shift` on an axis that is not periodic, or under a forcing field, which stays; windows
@@ -129,29 +135,29 @@ def make_train_chunk(
         size = (len(forcing), *(n // cell for n in grid), forcing.shape[-1])
         return conditions._replace(forcing=jax.lax.dynamic_slice(forcing, (0, *(window.origin // cell), 0), size))
 
-    def terms(params, trajectories, windows, keys):
-        def one(window, key):
+    def terms(params, trajectories, windows, keys, fed):
+        def one(window, key, fed):
             times = window_times(trajectories.t, window, length)
             conditions = jax.tree.map(lambda a: a[window.trajectory], trajectories.conditions)
             conditions = cut_conditions(conditions, window)
-            return elbo(params, times, lambda i: cut_frames(trajectories, window, i, grid), key, conditions.at)
+            frames = (lambda _: fed) if fed is not None else lambda i: cut_frames(trajectories, window, i, grid)
+            return elbo(params, times, frames, key, conditions.at)
 
-        return jax.vmap(one)(windows, keys)
+        return jax.vmap(one)(windows, keys, fed)
 
     terms = divide_windows(terms, mesh)
 
-    def objective(params, trajectories, windows, weight, key):
-        each = terms(params, trajectories, windows, jax.random.split(key, train.batch_windows))
+    def objective(params, trajectories, windows, weight, keys, fed):
+        each = terms(params, trajectories, windows, keys, fed)
         per_value = 1.0 / (length * np.prod(elbo.counted_shape))
         log_likelihood, residual = (term.mean() * per_value for term in each)
         loss = weight * residual - log_likelihood
         return loss, Objective(loss, log_likelihood, residual)
 
-    def step(state, trajectories, origins):
-        window_key, elbo_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        windows = sample_windows(window_key, trajectories.num_frames, origins, length, train.batch_windows)
+    def step(state, trajectories, origins, fed):
+        windows, keys = draw_step(state.key, state.step, trajectories.num_frames, origins, length, train.batch_windows)
         weight = inference.drift_weight * jnp.minimum(1.0, (state.step + 1) / max(warmup_steps, 1))
-        grads, info = jax.grad(objective, has_aux=True)(state.params, trajectories, windows, weight, elbo_key)
+        grads, info = jax.grad(objective, has_aux=True)(state.params, trajectories, windows, weight, keys, fed)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets the first steps fast: its decay grows with the number of steps taken.
@@ -163,13 +169,15 @@ def make_train_chunk(
     def train_chunk(state, trajectories, num_steps):
         def body(i, carry):
             state, history = carry
-            state, info = step(state, trajectories, origins)
+            # Behind the barrier as frames that are cut are, so that what follows is the same computation.
+            fed = jax.lax.optimization_barrier(jax.tree.map(lambda a: a[i], trajectories.fed))
+            state, info = step(state, trajectories, origins, fed)
             return state, jax.tree.map(lambda values, value: values.at[i].set(value), history, info)
 
-        domain, forcing = trajectories.frames.u.shape[2:-1], trajectories.conditions.forcing
-        origins = _origins(train, domain, cell)
+        whole = trajectories.frames.u.shape[2:-1] if domain is None else domain
+        forcing, origins = trajectories.conditions.forcing, find_origins(train, whole, cell)
         # Periods continued, once, so that a window that goes beyond one is cut like any other.
-        beyond = [origin.last + n - size for origin, n, size in zip(origins, grid, domain, strict=True)]
+        beyond = [origin.last + n - size for origin, n, size in zip(origins, grid, whole, strict=True)]
         frames = jax.tree.map(lambda a: _continue(a, beyond), trajectories.frames)
         trajectories = trajectories._replace(frames=frames)
         if forcing is not None and elbo.model.condition_scale.local:
@@ -188,7 +196,7 @@ class Origins(NamedTuple):
     step: int = 1
 
 
-def _origins(train: TrainConfig, domain: tuple[int, ...], cell: int) -> list[Origins]:
+def find_origins(train: TrainConfig, domain: tuple[int, ...], cell: int) -> list[Origins]:
     """Of each axis. Patches begin anywhere if there are random shifts, else at any cell."""
     if not train.patch_cells:
         return [Origins(train.random_shift)] * len(domain)
@@ -232,6 +240,16 @@ def sample_windows(
     step = np.array([[origin.step for origin in origins]])
     number = np.array([[origin.last for origin in origins]]) // step + 1
     return Windows(trajectory, start, jax.random.randint(shift_key, (num_windows, len(origins)), 0, number) * step)
+
+
+def draw_step(
+    key: Array, step: Array, frames_of_each: Array, origins: Sequence[Origins], length: int, num_windows: int
+) -> tuple[Windows, Array]:
+    """Windows of a step and the key of each, from the root key: `WindowElbo.looked_at` says of the latter which frames
+    the step looks at. Args as for `sample_windows`."""
+    window_key, elbo_key = jax.random.split(jax.random.fold_in(key, step))
+    windows = sample_windows(window_key, frames_of_each, origins, length, num_windows)
+    return windows, jax.random.split(elbo_key, num_windows)
 
 
 def window_times(t: Array, window: Windows, length: int) -> Array:

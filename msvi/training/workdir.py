@@ -18,7 +18,7 @@ from msvi.training.lock import hold_lock
 from msvi.writing import explain_full_disk, replace_file
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
-_FREE = ("train.steps", "train.data_parallel", "train.wandb", "data.cache_dir")
+_FREE = ("train.steps", "train.data_parallel", "train.data_on", "train.wandb", "data.cache_dir")
 
 # What a run that was killed at its very beginning leaves, and what it is given.
 _LEFTOVERS = {"lock", "config.json.tmp", "data.nc", "data.nc.tmp"}
