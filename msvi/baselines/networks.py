@@ -60,17 +60,16 @@ def make_emulator(name: str, grid: tuple[int, ...], num_channels: int, boundary:
     wraps, pads = _continuation(folded, boundary, 2**levels, is_fno)
     place, channels = _place(folded, boundary), num_channels * fold ** len(grid)
     shape = tuple(n + sum(pad) for n, pad in zip(folded, pads, strict=True))
+    own: dict[str, Any] = {"hidden_channels": _UNET_CHANNELS, "num_levels": levels}
     if is_fno:
-        build = pdequinox.arch.ClassicFNO
-        own = {"hidden_channels": _FNO_CHANNELS, "num_modes": min(_FNO_MODES // len(grid), min(shape) // 2)}
-        own |= {"num_blocks": _FNO_BLOCKS}
-    else:
-        build = pdequinox.arch.ClassicUNet
-        own = {"hidden_channels": _UNET_CHANNELS, "num_levels": levels}
-    mode = {} if is_fno else {"boundary_mode": "periodic" if wraps else "neumann"}
+        modes = min(max(_FNO_MODES // len(grid), 1), min(shape) // 2)
+        own = {"hidden_channels": _FNO_CHANNELS, "num_modes": modes, "num_blocks": _FNO_BLOCKS}
 
     def make(key):
-        return build(len(grid), channels + len(place), channels, **own, **mode, key=key)
+        sizes = len(grid), channels + len(place), channels
+        if is_fno:
+            return pdequinox.arch.ClassicFNO(*sizes, **own, key=key)
+        return pdequinox.arch.ClassicUNet(*sizes, **own, boundary_mode="periodic" if wraps else "neumann", key=key)
 
     # What is no parameter is the same for every key, and is built without one.
     _, static = equinox.partition(equinox.filter_eval_shape(make, jax.random.key(0)), _is_parameter)

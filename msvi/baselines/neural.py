@@ -57,10 +57,11 @@ def fit_neural(name: str, config: Config, dataset: Dataset) -> Baseline:
 
     Each learns from pairs of frames, with noise on the first, to give the second, and a forecast goes on from the first
     frame in such steps (`msvi.baselines.stepping`); between two of them it is a cubic spline. Chosen on the validation
-    trajectories, by forecasts of networks that are trained for a tenth of the steps: frames per step, size of the
-    noise, and whether a network is told where it is. Of each member, which has a seed of its own, that step of its
-    training is taken at which it forecast them best. Training ends with `baseline.steps` or `baseline.minutes`. What
-    the members differ in is what data and training leave open; the noise of observations is no part of it.
+    trajectories, by forecasts of networks that are trained for a tenth of the steps, or for as many as a thirtieth of
+    the minutes allows: frames per step, size of the noise, and whether a network is told where it is. Of each member,
+    which has a seed of its own, that step of its training is taken at which it forecast them best. Training ends with
+    `baseline.steps` or `baseline.minutes`. What the members differ in is what data and training leave open; the noise
+    of observations is no part of it.
 
     Where frames are not equally spaced the fields are interpolated to the mean step; a forecast has any times.
 

@@ -48,13 +48,13 @@ class Stride(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Parameters, their average over the steps, state of the optimiser, random key, and number of steps."""
+    """Parameters, their average over the steps, state of the optimiser, random key, and how many steps these are."""
 
     params: Params
     average: Params
     opt_state: Any
     key: Array
-    count: Array
+    age: Array
 
 
 class Stepper(NamedTuple):
@@ -133,11 +133,11 @@ def make_stepper(emulator: Emulator) -> Stepper:
             return jnp.mean(((later - u) / stride.size - change) ** 2)
 
         updates, opt_state = optimizer.update(jax.grad(loss)(training.params), training.opt_state)
-        params, count = optax.apply_updates(training.params, updates), training.count + 1
+        params, age = optax.apply_updates(training.params, updates), training.age + 1
         # The average forgets the first steps fast.
-        decay = jnp.minimum(_AVERAGE_DECAY, count / (9.0 + count))
+        decay = jnp.minimum(_AVERAGE_DECAY, age / (9.0 + age))
         average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, training.average, params)
-        return Training(params, average, opt_state, key, count)
+        return Training(params, average, opt_state, key, age)
 
     @jax.jit
     def advance(params, v, stride):

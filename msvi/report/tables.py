@@ -163,7 +163,8 @@ def quick_baselines_table(results: list[Result]) -> Table:
 def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
     """A row per case and score: the baselines, the closure without microscale latents, and our largest micro_dim.
 
-    Ours are means over the seeds. A row that no file has a number for is left out.
+    Ours are means over the seeds. A row that no file has a number for is left out. The last column names the model with
+    the lowest number.
     """
     dims = sorted({0, *(r["micro_dim"] for r in results)})
     models = [*BASELINE_LABELS, *dict.fromkeys((dims[0], dims[-1]))]
@@ -172,18 +173,27 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
         ("rel. L2, mean", "rel_l2", "mean", format_number),
         ("CRPS, mean", "crps", "mean", format_short),
     )
-    table = Table(["case", "score", *map(model_name, models)], [])
+    names = [model_name(model) for model in models]
+    table = Table(["case", "score", *names, "lowest"], [])
     for case in sorted({r["case"] for r in results + baselines}):
         found = [[b for b in baselines if (b["case"], b["baseline"]) == (case, name)] for name in BASELINE_LABELS]
         found += [_select(results, case, dim) for dim in models[len(BASELINE_LABELS) :]]
         for label, score, statistic, show in scores:
             cells = [score_cell(chosen, score, statistic, show) for chosen in found]
             if set(cells) != {MISSING}:
-                table.rows.append([case + NOTES.get(case, ""), label, *cells])
+                values = [score_cell(chosen, score, statistic, lambda value: value) for chosen in found]
+                table.rows.append([case + NOTES.get(case, ""), label, *cells, _lowest(names, values)])
         if case in PUBLISHED_REL_L2:
-            numbers = [published_cell(PUBLISHED_REL_L2[case].get(model), MISSING) for model in models]
-            table.rows.append([case + NOTES.get(case, ""), "rel. L2, published", *numbers])
+            numbers = [PUBLISHED_REL_L2[case].get(model) for model in models]
+            cells = [published_cell(number, MISSING) for number in numbers]
+            table.rows.append([case + NOTES.get(case, ""), "rel. L2, published", *cells, _lowest(names, numbers)])
     return table
+
+
+def _lowest(names: list[str], values: list[Any]) -> str:
+    """The name beside the lowest number; what is no number is none of them."""
+    known = [(value, name) for name, value in zip(names, values, strict=True) if isinstance(value, int | float)]
+    return min(known)[1] if known else MISSING
 
 
 def calibration_table(results: list[Result], ensembles: list[Result], baselines: Sequence[Result] = ()) -> Table:

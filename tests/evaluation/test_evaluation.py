@@ -250,6 +250,17 @@ def test_baseline(smoke_config, dataset, programs, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_baseline_of_several_members(smoke_config, programs, tmp_path):
+    """It has a calibration, as a run has, and names its packages."""
+    config = change(smoke_config, "baseline", minutes=0.0, steps=3, num_members=2)
+    result = evaluate_baseline("fno", config, str(tmp_path)).result
+    assert {"spread_skill", "coverage_90"} < result["test"].keys() and result["calibration"]["spread_skill"] > 0
+    assert {"pdequinox", "equinox"} < result["versions"].keys()
+    assert "spread–skill ratio" in format_table(result)
+    assert read_strict(tmp_path / "burgers_1d" / "baseline_fno.json") == json.loads(json.dumps(result))
+
+
+@pytest.mark.slow
 def test_again_beside_a_foreign_result(evaluated, result, smoke_config, programs, monkeypatch, tmp_path, capsys):
     """Evaluated again, in another process: the same numbers to the bit.
 

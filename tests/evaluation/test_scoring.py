@@ -112,6 +112,22 @@ def test_baseline_of_unequal_trajectories(ragged, config):
     assert totals["nrmse"]["per_trajectory"][1] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
 
 
+def test_members_of_a_baseline(config):
+    """Two of them, one unit above what comes and one below: no error of the mean, a spread, and a fair CRPS of zero."""
+    u = np.random.default_rng(0).standard_normal((1, 5, 40, 1)).astype(np.float32)
+    split = Split(0.1 * np.arange(5)[None], u)
+    dataset, scales = dataset_of(split), Scales((0.0,), (1.0,))
+    found = []
+    for shifts in ([1.0, -1.0], [1.0]):
+        members = np.stack([u[0] + np.float32(shift) for shift in shifts])
+        scores = score_baseline(lambda t, u0, members=members: members, dataset, split, config, scales)
+        found.append(score_groups(scores, dataset, config, scales, noise_std=0.0)["test"])
+    ensemble, alone = found
+    assert ensemble["crps"]["mean"] == pytest.approx(0, abs=1e-6) and alone["crps"]["mean"] == pytest.approx(1, rel=1e-5)
+    assert ensemble["nrmse"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert "coverage_90" in ensemble and "coverage_90" not in alone
+
+
 def held(t, u0):
     return np.repeat(u0[None], len(t), 0)[None]
 

@@ -127,11 +127,13 @@ def test_baselines():
         "U-Net",
         "closure (micro_dim 0)",
         "micro_dim 5",
+        "lowest",
     ]
     none, two = ["—"] * 3, ["—"] * 2
-    assert list(nrmse.values())[2:] == [*none, "0.1650", "diverged", *two, "0.0287", "0.0287"]
-    assert list(rel_l2.values())[2:] == [*none, "0.1600", "0.1600", *two, "0.3000", "0.0300"]
-    assert list(published.values())[2:] == [*none[1:], "0.523", "0.163", "0.057", *two, "0.324", "0.042"]
+    assert list(nrmse.values())[2:] == [*none, "0.1650", "diverged", *two, "0.0287", "0.0287", "closure (micro_dim 0)"]
+    assert list(rel_l2.values())[2:] == [*none, "0.1600", "0.1600", *two, "0.3000", "0.0300", "micro_dim 5"]
+    row = [*none[1:], "0.523", "0.163", "0.057", *two, "0.324", "0.042", "micro_dim 5"]
+    assert list(published.values())[2:] == row
     assert [row["score"] for row in (nrmse, rel_l2, published)] == [
         "NRMSE, median",
         "rel. L2, mean",
