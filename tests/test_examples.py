@@ -198,3 +198,24 @@ def test_which_cell_sees_what(tmp_path):
     path = tmp_path / "cells.png"
     cells.draw(found).savefig(path)
     assert path.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_notebook_of_assimilation(environment, monkeypatch, tmp_path):
+    """Every cell runs as it stands there; with readings the error is a small part of that without, and smaller still
+    with later ones."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(ROOT / "examples" / "assimilation.ipynb", as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the notebook's machinery
+        client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 1
+    text = "".join(output.get("text", "") for output in outputs)
+    free, filtered, smoothed = map(
+        float, re.search(r"without readings ([.\d]+), filtered ([.\d]+), smoothed ([.\d]+)", text).groups()
+    )
+    assert smoothed < filtered < 0.2 * free
+    assert float(re.search(r"error of the forecast ([.\d]+)", text)[1]) < 0.5 * free

@@ -52,7 +52,8 @@ def make_twin(system: str, config: Config, runs: int) -> Twin:
     truth = np.asarray(u_true[:runs], np.float64)
     t = np.asarray(dataset.test.t[0])
     if system == "cylinder_2d":
-        return _cylinder(t, truth, np.asarray(dataset.train.u))
+        period = shedding_period(np.asarray(dataset.train.t[0]), np.asarray(dataset.train.u[0]))
+        return _cylinder(t, truth, np.asarray(dataset.train.u), period)
     equation = config.data.equation
     (x,) = dataset.coordinates
     spacing = x[1] - x[0]
@@ -81,20 +82,25 @@ def _kuramoto_sivashinsky(runs: int) -> Twin:
     return Twin(t, truth, first, positions[:, None], np.zeros(8, int), noise, 4, solver)
 
 
-def _cylinder(t: np.ndarray, truth: np.ndarray, train: np.ndarray) -> Twin:
+def _cylinder(t: np.ndarray, truth: np.ndarray, train: np.ndarray, period: float) -> Twin:
     """Five sensors of the velocity across the stream in the wake; the start is any frame that was learned from."""
     positions = np.array([[0.3, 0.0], [0.6, 0.1], [0.6, -0.1], [1.0, 0.0], [1.5, 0.1]])
     channels = np.ones(5, int)
     noise = np.full(5, _NOISE * truth[..., 1].std())
     frames = train.reshape(-1, *train.shape[2:])
     first = frames[np.linspace(0, len(frames) - 1, 128).round().astype(int)]
-    return Twin(t, truth, first, positions, channels, noise, 5)
+    return Twin(t, truth, first, positions, channels, noise, 10, period=period)
 
 
-def shedding_period(twin: Twin) -> float:
-    """Of the flow past the cylinder, from the strongest frequency of the velocity across the stream in the wake."""
-    v = twin.truth[0].reshape(len(twin.t), -1, 2)[..., 1]
-    v = v[:, v.std(axis=0).argmax()]
+def shedding_period(t: np.ndarray, u: np.ndarray) -> float:
+    """Of the flow past a cylinder, from the strongest frequency of the velocity across the stream where it varies most.
+
+    Args:
+      t: `(time,)`, evenly spaced.
+      u: `(time, *grid, 2)`.
+    """
+    v = u.reshape(len(t), -1, 2)[..., 1]
+    v = v[:, v.std(axis=0).argmax()].astype(float)
     number = 16 * len(v)  # a finer comb of frequencies
-    power = np.abs(fft.rfft(v - v.mean(), number)) ** 2
-    return float(number * (twin.t[1] - twin.t[0]) / power.argmax())
+    power = np.abs(fft.rfft((v - v.mean()) * np.hanning(len(v)), number)) ** 2
+    return float(number * (t[1] - t[0]) / power.argmax())

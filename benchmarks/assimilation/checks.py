@@ -19,8 +19,7 @@ def make_checks(name: str, runs: list[dict[str, Any]], found: list[float] | None
     """
 
     def error(who):
-        values = [run[who]["error"] for run in runs]
-        return float(np.sqrt(np.mean(np.square(values))))
+        return float(np.sqrt(np.mean(np.square(_numbers([run[who]["error"] for run in runs])))))
 
     chaotic, line = name == "kuramoto_sivashinsky", "solver" in runs[0]
     ours, noise = error("model"), float(np.mean([run["noise_over_deviation"] for run in runs]))
@@ -35,8 +34,10 @@ def make_checks(name: str, runs: list[dict[str, Any]], found: list[float] | None
         "error over that of the forecast from the first frame": judge(ours / error("free"), 1.0 if chaotic else None),
         "error over that of the analysis kept": judge(ours / error("persistence"), 1.0),
         "error over that of filling the gaps": judge(ours / error("filling"), 1.0),
-        "chi² per reading": judge(float(np.mean([run["chi2_per_reading"] for run in runs])), None),
-        "autocorrelation of innovations": judge(float(np.mean([run["autocorrelation"][0] for run in runs])), None),
+        "chi² per reading": judge(float(np.mean(_numbers([run["chi2_per_reading"] for run in runs]))), None),
+        "autocorrelation of innovations": judge(
+            float(np.mean(_numbers([run["autocorrelation"][0] for run in runs]))), None
+        ),
         "seconds for 1000 frames, compiled": judge(seconds, _SECONDS if line else None),
     }
     if line:
@@ -53,6 +54,11 @@ def make_checks(name: str, runs: list[dict[str, Any]], found: list[float] | None
 
 def _spread(runs: list[dict[str, Any]], who: str) -> float:
     """Root mean square of the spread over that of the error, over all runs."""
-    errors = np.array([run[who]["error"] for run in runs])
-    spreads = errors * [run[who]["spread_over_error"] for run in runs]
+    errors = _numbers([run[who]["error"] for run in runs])
+    spreads = errors * _numbers([run[who]["spread_over_error"] for run in runs])
     return float(np.sqrt(np.mean(spreads**2) / np.mean(errors**2)))
+
+
+def _numbers(values: list[float | None]) -> np.ndarray:
+    """NaN for None, which stands for what was not finite."""
+    return np.array(values, float)

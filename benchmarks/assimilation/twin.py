@@ -40,6 +40,7 @@ class Twin(NamedTuple):
       noise: standard deviation of their noise, `(sensor,)`.
       every: frames from one reading to the next.
       solver: of the equation, where the filter is to run on it too.
+      period: after which a truth that is periodic comes back; 0 for others.
     """
 
     t: np.ndarray
@@ -50,6 +51,7 @@ class Twin(NamedTuple):
     noise: np.ndarray
     every: int
     solver: Solver | None = None
+    period: float = 0.0
 
     def readings(self, model: Model, run: int) -> np.ndarray:
         """`(time, sensor)`, NaN between the times of readings."""
@@ -109,8 +111,19 @@ def run_twin(model: Model, twin: Twin, run: int, settings: Settings) -> dict[str
         radius = analysis.filtered.attrs["localisation"].partition(" ")[0]
         same = None if radius == "none" else float(radius) * model.model.config.coarsening / twin.solver.stride
         found["solver"] = solve_twin(twin, y, run, settings.members, same, found["inflation"])
-        found["solver_not_localised"] = solve_twin(twin, y, run, settings.members, None, found["inflation"])
-    return found
+        found["solver_not_localised"] = (
+            found["solver"] if same is None else solve_twin(twin, y, run, settings.members, None, found["inflation"])
+        )
+    return plain(found)
+
+
+def plain(values: Any) -> Any:
+    """The same with None for numbers that are not finite, which JSON does not know."""
+    if isinstance(values, dict):
+        return {name: plain(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [plain(value) for value in values]
+    return None if isinstance(values, float) and not np.isfinite(values) else values
 
 
 def solve_twin(

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from benchmarks.assimilation.cases import shedding_period
 from benchmarks.assimilation.twin import Settings, Twin
 from msvi.library import Model
 
@@ -15,7 +14,7 @@ def found_after(model: Model, twin: Twin, settings: Settings) -> list[float]:
 
     The ensemble begins as frames of a quarter period about the opposite phase: the truth's own, half a period later.
     """
-    period = shedding_period(twin) / (twin.t[1] - twin.t[0])
+    period = twin.period / (twin.t[1] - twin.t[0])
     half, eighth = round(period / 2), max(round(period / 8), 1)
     found = []
     for run, truth in enumerate(twin.truth[:_TRUTHS]):
@@ -37,7 +36,7 @@ def found_after(model: Model, twin: Twin, settings: Settings) -> list[float]:
         mean = mean.reshape(truth.shape)
         errors = np.sqrt(np.mean((mean - truth) ** 2, axis=tuple(range(1, truth.ndim))))
         level = _NEAR * np.sqrt(np.mean(errors[-len(errors) // 4 :] ** 2))
-        large = np.flatnonzero(errors > level)
+        large = np.flatnonzero(~(errors <= level))
         first = 0 if not large.size else large[-1] + 1
         settled = level < 0.5 * truth.reshape(-1, truth.shape[-1]).std(axis=0).max() and first < 0.75 * len(errors)
         found.append(float(first / period) if settled else float("inf"))

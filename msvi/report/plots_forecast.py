@@ -50,7 +50,7 @@ def channels_of(forecast: xr.Dataset) -> list[str]:
     """What the channels of a forecast are called; those without names by their number, `u_0`."""
     found = []
     for name in (str(name).removesuffix("_mean") for name in forecast.data_vars if str(name).endswith("_mean")):
-        own = forecast[name]
+        own = forecast[f"{name}_mean"]
         found += [f"{name}_{i}" for i in range(own.sizes["channel"])] if "channel" in own.dims else [name]
     return found
 
@@ -111,7 +111,7 @@ def select(forecast: xr.Dataset, channel: str) -> Shown:
     if not known or (channel and channel not in known):
         raise InputError(f"The forecast has the channels {', '.join(known) or 'of none'}, got {channel!r}; name one.")
     channel = channel or known[0]
-    name, _, number = channel.rpartition("_") if channel not in forecast else (channel, "", "")
+    name, _, number = channel.rpartition("_") if f"{channel}_mean" not in forecast else (channel, "", "")
     fields = {}
     for suffix in ("", "mean", "std", "macro", "micro"):
         whole = f"{name}_{suffix}" if suffix else name
@@ -127,7 +127,7 @@ def select(forecast: xr.Dataset, channel: str) -> Shown:
     axes = axes[:2]
     fields = {key: array.transpose(..., "time", *axes).values for key, array in fields.items()}
     return Shown(
-        Name(channel, forecast[name].attrs.get("units", "")),
+        Name(channel, forecast[f"{name}_mean"].attrs.get("units", "")),
         tuple(Name(str(axis), forecast[axis].attrs.get("units", "")) for axis in axes),
         tuple(forecast[axis].values for axis in axes),
         time_labels(forecast["time"]),

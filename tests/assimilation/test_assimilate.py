@@ -146,6 +146,7 @@ def test_times_between(model, states, truth):
     assert np.isfinite(quiet.filtered.u_mean).all()
 
 
+@pytest.mark.slow
 def test_one_time_is_enough(model, states, truth):
     """Readings of one time alone correct the ensemble, which then forecasts."""
     found = model.assimilate(truth[1][:1], T[:1], positions=PLACES, noise=NOISE, initial=states, members=32)
@@ -153,6 +154,7 @@ def test_one_time_is_enough(model, states, truth):
     assert model.forecast(found, T[:3]).u.shape == (32, 3, 12)
 
 
+@pytest.mark.slow
 def test_forecast_goes_on(model, run):
     """From the last ensemble, at its time or later; a frame later it is where the filter would be."""
     found = run()
@@ -250,15 +252,18 @@ def test_localised(run, truth):
     assert abs(errors[0] / errors[1] - 1) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_truth", [False, True])
-def test_pictures(run, truth, with_truth, tmp_path):
-    """Images over space and time, and a moving picture with a frame for each time."""
-    found = run(members=16)
-    msvi.plot(found, str(tmp_path / "analysis.png"), truth=truth[0] if with_truth else None)
-    msvi.plot(found, str(tmp_path / "analysis.gif"), truth=truth[0] if with_truth else None)
+def test_pictures(model, states, truth, with_truth, tmp_path):
+    """Images over space and time, and a moving picture with a frame for each time; fields of members are not needed."""
+    options = {"positions": PLACES, "noise": NOISE, "initial": states, "members": 8, "fields": not with_truth}
+    found = model.assimilate(truth[1][:5], T[:5], **options)
+    known = truth[0][:5] if with_truth else None
+    msvi.plot(found, str(tmp_path / "analysis.png"), truth=known)
+    msvi.plot(found, str(tmp_path / "analysis.gif"), truth=known)
     with Image.open(tmp_path / "analysis.png") as picture:
         assert picture.size[0] > 800
     with Image.open(tmp_path / "analysis.gif") as animation:
-        assert animation.n_frames == len(T)
+        assert animation.n_frames == 5
     with pytest.raises(msvi.InputError, match="name one"):
         msvi.plot(found, str(tmp_path / "other.png"), "v")
