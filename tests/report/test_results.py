@@ -148,7 +148,7 @@ def test_baselines():
 def test_only_the_closure_and_a_case_without_published_baselines():
     """No column twice, no row that nobody has a number for."""
     table = baselines_table([make_result(micro_dim=0)], [])
-    assert table.columns[-1] == "closure (micro_dim 0)" and "micro_dim 5" not in table.columns
+    assert table.columns[-2:] == ["closure (micro_dim 0)", "lowest"] and "micro_dim 5" not in table.columns
     assert [row["score"] for row in named(table)] == ["NRMSE, median"]
 
 
@@ -422,8 +422,9 @@ def test_command(tmp_path, monkeypatch, capsys):
         path.write_text(json.dumps(result))
     system = {"system": "wave", "checks": {"a": {"value": 0.5, "bar": 1.0, "met": True}}, "baselines": {}}
     system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
-    (results / "systems").mkdir()
-    (results / "systems" / "wave.json").write_text(json.dumps(system))
+    for folder in ("systems", "assimilation"):
+        (results / folder).mkdir()
+        (results / folder / "wave.json").write_text(json.dumps(system))
     code = {"micro_dim": 5, "error_by_step": {"9": 0.1}} | dict.fromkeys(("nrmse", "nrmse_clean"), [0.1])
     (results / "published_code").mkdir()
     (results / "published_code" / "burgers_1d.json").write_text(json.dumps(code | {"reconstruction_nrmse": [0.1]}))

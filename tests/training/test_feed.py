@@ -1,6 +1,5 @@
 """Training data that are fed from memory or disk: the same frames, the same losses, the same run when it goes on."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
