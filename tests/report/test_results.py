@@ -422,9 +422,9 @@ def test_command(tmp_path, monkeypatch, capsys):
         path.write_text(json.dumps(result))
     system = {"system": "wave", "checks": {"a": {"value": 0.5, "bar": 1.0, "met": True}}, "baselines": {}}
     system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
-    for folder in ("systems", "assimilation"):
-        (results / folder).mkdir()
-        (results / folder / "wave.json").write_text(json.dumps(system))
+    for kind in ("systems", "assimilation"):
+        (results / kind).mkdir()
+        (results / kind / "wave.json").write_text(json.dumps(system))
     code = {"micro_dim": 5, "error_by_step": {"9": 0.1}} | dict.fromkeys(("nrmse", "nrmse_clean"), [0.1])
     (results / "published_code").mkdir()
     (results / "published_code" / "burgers_1d.json").write_text(json.dumps(code | {"reconstruction_nrmse": [0.1]}))
