@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import re
+from typing import Any
 
 import jax
 import platformdirs
@@ -14,11 +15,13 @@ _OFF = ("", "0", "no", "off", "none", "false")
 # Bytes in all; what was not used for longest goes first. Seconds of compilation below which it is not worth a file.
 _LARGEST, _LEAST_SECONDS = 2 * 2**30, 0.5
 
+_SETTINGS: Any = jax.config  # whose values have no annotations
+
 
 def prepare() -> None:
     """Products of matrices in full single precision (no TF32 or bfloat16 behind one's back), and programs that are
     kept; what the user has told JAX already stays."""
-    if jax.config.jax_default_matmul_precision is None:
+    if _SETTINGS.jax_default_matmul_precision is None:
         jax.config.update("jax_default_matmul_precision", "highest")
     keep_programs()
 
@@ -33,7 +36,7 @@ def keep_programs() -> str | None:
     Returns:
       The folder; None if programs are not kept.
     """
-    told = jax.config.jax_compilation_cache_dir
+    told = _SETTINGS.jax_compilation_cache_dir
     if told:
         return told
     place = os.environ.get(VARIABLE, os.path.join(platformdirs.user_cache_dir("msvi"), "programs"))

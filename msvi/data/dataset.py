@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,7 +37,7 @@ def load_dataset(case: str, config: DataConfig) -> Dataset:
         return load_recorded(config.path, config.boundary, *sizes, seed=config.seed)
     if isinstance(equation, Cylinder2D):
         return load_flow(equation, config.path, config.cache_dir, config.num_test)
-    parameters = {"equation": dataclasses.asdict(equation)}
+    parameters: dict[str, Any] = {"equation": dataclasses.asdict(equation)}
     parameters |= {name: getattr(config, name) for name in (*_SIZES, "noise_std", "seed")}
     if config.test_seed:  # else the folders of before are found
         parameters["test_seed"] = config.test_seed

@@ -151,7 +151,8 @@ def _score_forecast(
 
     keys = jax.random.split(noise_key, len(frames.u))
     scores = jax.lax.map(score_one, (jnp.moveaxis(z, 2, 0), keys, frames))
-    decoded = jax.lax.map(lambda params: reconstruct(model, params, frames.u, frames.mask), runs)
+    u, mask = jax.tree.map(jnp.asarray, (frames.u, frames.mask))
+    decoded = jax.lax.map(lambda params: reconstruct(model, params, u, mask), runs)
     reconstruction, first = decoded.mean(axis=0), jax.tree.map(lambda a: a[0], runs)
     parts = jax.lax.map(lambda z: model.decode_parts(first, z), z[0, 0, shown])
     return scores, _noise_floor(frames, unit), _relative(reconstruction, frames, unit), parts

@@ -143,10 +143,10 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
         models.append(("our recipe", [r for r in results if (r["case"], r["micro_dim"]) == (case, code["micro_dim"])]))
         for name, runs in models:
             if runs:
-                largest = [worst(r["test"]["nrmse"]) for r in runs]
+                largest = [most for r in runs if (most := worst(r["test"]["nrmse"])) is not None]
                 cells = [case, name, str(len(runs)), " / ".join(dict.fromkeys(f"{r['steps']:,}" for r in runs))]
                 cells += [score_cell(runs, "nrmse", statistic) for statistic in ("median", "mean")]
-                cells += [format_number(None if None in largest else max(largest))]
+                cells += [format_number(max(largest) if len(largest) == len(runs) else None)]
                 cells += [score_cell(runs, score, "median") for score in ("nrmse_clean", "reconstruction_nrmse")]
                 table.rows.append(cells)
     return table

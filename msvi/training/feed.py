@@ -98,7 +98,7 @@ class Feed:
             count = len(self.places(key, first).trajectory) // jax.process_count()
             mine = slice(jax.process_index() * count, (jax.process_index() + 1) * count)
         # A copy: the state, which holds the key, is donated.
-        root = jax.random.wrap_key_data(np.array(jax.random.key_data(key)))
+        root = jax.random.wrap_key_data(jnp.array(jax.random.key_data(key), copy=True))
 
         def load(number: int) -> tuple[np.ndarray, np.ndarray | None]:
             return self.read(self.places(root, first + number), mine)
@@ -109,13 +109,16 @@ class Feed:
 
     def put(self, steps: list[tuple[np.ndarray, np.ndarray | None]]) -> Frames:
         """Frames of several steps on the device, or divided over all of them, `(step, window, ...)`."""
+        mesh = self._mesh
+
+        def put(arrays: tuple[np.ndarray, ...]) -> Array:
+            # As many steps as ever, so that there is one program for all.
+            missing = np.zeros((self.steps_at_once - len(steps), *arrays[0].shape), arrays[0].dtype)
+            stacked = np.concatenate([np.stack(arrays), missing])
+            return jnp.asarray(stacked) if mesh is None else divide_fed(stacked, mesh)
+
         u, mask = zip(*steps, strict=True)
-        arrays = Frames(np.stack(u), None if mask[0] is None else np.stack(mask))
-        # As many steps as ever, so that there is one program for all.
-        missing = self.steps_at_once - len(steps)
-        arrays = jax.tree.map(lambda a: np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)]), arrays)
-        put = jnp.asarray if self._mesh is None else lambda a: divide_fed(a, self._mesh)
-        return jax.tree.map(put, arrays)
+        return Frames(put(u), None if mask[0] is None else put(mask))
 
 
 def make_advance(

@@ -43,8 +43,9 @@ class Burgers1D(RandomPulse, PeriodicLine):
                 f"stable up to {limit:.3g}; lower max_dt or num_points."
             )
 
-    def initial(self, amplitude: float, width: float) -> np.ndarray:
+    def initial(self, *draws: float) -> np.ndarray:
         """The initial condition of this amplitude and width, `(num_points, 1)` in float64."""
+        amplitude, width = draws
         return (amplitude * np.exp(-((self.x - 0.5) ** 2) / width))[:, None]
 
     def solve(self, u0: np.ndarray) -> np.ndarray:

@@ -69,8 +69,9 @@ class Burgers2D(RandomPulse, Equation):
         x = np.linspace(0.0, 1.0, self.num_points)
         return (x, x)
 
-    def initial(self, amplitude: float, width: float) -> np.ndarray:
+    def initial(self, *draws: float) -> np.ndarray:
         """The initial condition of this amplitude and width, `(num_points, num_points, 1)` in float64."""
+        amplitude, width = draws
         x, y = np.meshgrid(*self.coordinates, indexing="ij")
         return (amplitude * np.exp(-((x - 0.3) ** 2 + (y - 0.3) ** 2) / width**2))[..., None]
 

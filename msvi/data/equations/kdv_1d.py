@@ -56,8 +56,9 @@ class KortewegDeVries1D(RandomPulse, PeriodicLine):
                 f"stable up to {1 / fastest:.3g}; lower max_dt or num_points."
             )
 
-    def initial(self, amplitude: float, width: float) -> np.ndarray:
+    def initial(self, *draws: float) -> np.ndarray:
         """The initial condition of this amplitude and width, `(num_points, 1)` in float64."""
+        amplitude, width = draws
         half = self.extent / 2
         distance = (self.x - 7.5 + half) % self.extent - half
         return (amplitude * np.cos(np.pi * self.x) * np.exp(-(distance**2) / width))[:, None]

@@ -94,8 +94,9 @@ class ShallowWater2D(Equation):
         """One random radius."""
         return (rng.uniform(self.radius_min, self.radius_max),)
 
-    def initial(self, radius: float) -> np.ndarray:
+    def initial(self, *draws: float) -> np.ndarray:
         """`h - 1` with a dam of this radius, `(num_points, num_points, 1)` in float64."""
+        (radius,) = draws
         x, y = np.meshgrid(*self.coordinates, indexing="ij")
         return np.where(np.hypot(x, y) <= radius, self.height - 1.0, 0.0)[..., None]
 

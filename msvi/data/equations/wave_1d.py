@@ -43,8 +43,9 @@ class Wave1D(PeriodicLine):
         """One random width."""
         return (rng.uniform(self.width_min, self.width_max),)
 
-    def initial(self, width: float) -> np.ndarray:
+    def initial(self, *draws: float) -> np.ndarray:
         """The initial condition of this width, `(num_points, 1)` in float64."""
+        (width,) = draws
         distance = np.minimum(self.x, self.extent - self.x)
         return np.exp(-((distance / width) ** 2))[:, None]
 
