@@ -403,8 +403,9 @@ def test_command(tmp_path, monkeypatch, capsys):
         path.write_text(json.dumps(result))
     system = {"system": "wave", "checks": {"a": {"value": 0.5, "bar": 1.0, "met": True}}, "baselines": {}}
     system["test"] = {name: {"median": 0.5} for name in ("crps_scaled", "anomaly_nrmse")}
-    (results / "systems").mkdir()
-    (results / "systems" / "wave.json").write_text(json.dumps(system))
+    for name in ("systems", "assimilation"):
+        (results / name).mkdir()
+        (results / name / "wave.json").write_text(json.dumps(system))
     (results / "benchmark").mkdir()
     (results / "benchmark" / "patches.json").write_text(json.dumps({"domains": [DOMAIN]}))
     tables = make_tables(str(results))
