@@ -13,7 +13,7 @@ What is added here: the last few ensembles are updated together with the newest,
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -142,7 +142,9 @@ def run_filter(
             past = jnp.where(place >= 0, moved, past)
         grown = jnp.where((following >= 0) & has[following], inflation, 0.0)
         with _broadcasts():
-            ahead = predict(jax.random.fold_in(key, 2), analysis, lambda x, key: advance(x, key, inputs), grown)
+            ahead = predict(
+                jax.random.fold_in(key, 2), analysis, lambda x, key: advance(x, key, inputs), cast(float, grown)
+            )
         return (ahead, past), (x, analysis, oldest, innovation, lost)
 
     keys = jax.random.split(key, len(schedule.place))
@@ -178,7 +180,7 @@ def analyse(
     deviations = jnp.where(seen[None], readings - readings.mean(axis=0, keepdims=True), 0).T / jnp.sqrt(number - 1)
     scale = jnp.where(seen, noise, 1)  # of a reading that is missing it adds nothing below
     if taper is None and sensors > number:
-        options = {"chol_R": noise, "ensemble_subspace": True}
+        options: dict[str, Any] = {"chol_R": noise, "ensemble_subspace": True}
         whitened = deviations / scale[:, None]
         chol = tria(jnp.concatenate([whitened.T, jnp.eye(number)], axis=1))
         log_det = 2 * jnp.sum(jnp.log(scale))

@@ -93,7 +93,7 @@ def read(
     if not seen.any():
         raise InputError("All observations are missing; give at least one that is a number.")
     deviation = None if noise is None else _deviations(noise, y.shape, space.shape, seen)
-    chosen = seen.any(axis=0)
+    chosen = np.flatnonzero(seen.any(axis=0))
     deviation = None if deviation is None else deviation[:, chosen]
     return Readings(y[:, chosen].astype(np.float64), deviation, sensors.subset(chosen))
 
@@ -179,13 +179,11 @@ def _from_dataset(dataset: xr.Dataset, space: Space) -> tuple[np.ndarray, Sensor
             parts.append((values, made))
             own.append(dataset.get(f"{name}_noise"))
     longest = max(made.places.shape[1] for _, made in parts)
-    sensors = Sensors(
-        *(
-            np.concatenate([np.pad(array, ((0, 0), (0, longest - array.shape[1]))) for array in arrays])
-            for arrays in ([made.places for _, made in parts], [made.weights for _, made in parts])
-        ),
-        np.concatenate([made.positions for _, made in parts]),
+    places, weights = (
+        np.concatenate([np.pad(array, ((0, 0), (0, longest - array.shape[1]))) for array in arrays])
+        for arrays in ([made.places for _, made in parts], [made.weights for _, made in parts])
     )
+    sensors = Sensors(places, weights, np.concatenate([made.positions for _, made in parts]))
     y = np.concatenate([values for values, _ in parts], axis=1)
     if any(one is None for one in own):
         if any(one is not None for one in own):

@@ -148,14 +148,14 @@ def _snapshots(shown: _Shown, parts: np.ndarray) -> Figure:
     axes = np.reshape(figure.subplots(rows, len(frames), sharex=True, sharey=True), (rows, len(frames)))
     for row, (name, values) in zip(axes, shown.fields.items(), strict=True):
         for ax, frame in zip(row, frames, strict=True):
-            image = ax.pcolormesh(
+            ax.pcolormesh(
                 cell_edges("x", x), cell_edges("y", y), values[frame].T, rasterized=True, **_scale(shown, name)
             )
             if name == "analysis":
                 ax.scatter(shown.where[:, 0], shown.where[:, 1], s=6, color=DRIFT, linewidths=0)
             ax.set_aspect("equal", adjustable="box")
         row[0].set_ylabel(name, fontsize="small")
-        figure.colorbar(image, ax=list(row))
+        figure.colorbar(row[-1].collections[0], ax=list(row))
     for ax, frame in zip(axes[0], frames, strict=True):
         ax.set_title(shown.times[frame], fontsize="medium")
     for ax in axes[-1]:
