@@ -67,7 +67,7 @@ def search(
 
     First all combinations of the ladders' `first` values are tried. From the best one on its neighbours are, which
     differ in one setting by one step of its ladder, until none is better by a thousandth of the error: so a setting
-    goes on beyond the values that were tried at first while the error falls. A value that no candidate had yet is also
+    goes on beyond the values that were tried at first while the error falls. A value beyond all that were tried is also
     tried with the `first` values of each other setting. What ended the search is in the settings: `"turned"`, or
     `"time"` where the seconds were over first.
 
@@ -78,10 +78,12 @@ def search(
     """
     began, tried = time.monotonic(), {}
 
+    def over() -> bool:
+        return time.monotonic() - began > seconds
+
     def attempt(points: list[tuple]) -> None:
         for point in points:
-            over = time.monotonic() - began > seconds
-            if point in tried or (over and any(e is not None for e in tried.values())):
+            if point in tried or (over() and any(e is not None for e in tried.values())):
                 continue
             found = error(_candidate(ladders, point))
             tried[point] = None if found is None else float(found)
@@ -92,13 +94,13 @@ def search(
 
     attempt(list(itertools.product(*([ladder.values.index(v) for v in ladder.first] for ladder in ladders.values()))))
     at, turned = best(), False
-    while not turned and time.monotonic() - began <= seconds:
+    while not turned and not over():
         attempt(_neighbours(ladders, at, list(tried)))
         at, before = best(), tried[at]
         turned = not tried[at] < (1 - _GAIN) * before
     candidates = [(_candidate(ladders, point), e) for point, e in tried.items() if e is not None]
     chosen, settings = _report(candidates)
-    return chosen, settings | {"ended": "turned" if turned else "time"}
+    return chosen, settings | {"ended": "turned" if turned and not over() else "time"}
 
 
 def _candidate(ladders: dict[str, Ladder], point: tuple) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _candidate(ladders: dict[str, Ladder], point: tuple) -> dict[str, Any]:
 
 
 def _neighbours(ladders: dict[str, Ladder], point: tuple, tried: list[tuple]) -> list[tuple]:
-    """Up the ladder of each setting, and down; a value that is new also with the others' first ones, one at a time."""
+    """Up the ladder of each setting, and down; beyond all that were tried also with each first value of another."""
     found = []
     for axis, ladder in enumerate(ladders.values()):
         for i in (point[axis] + 1, point[axis] - 1):
@@ -114,7 +116,8 @@ def _neighbours(ladders: dict[str, Ladder], point: tuple, tried: list[tuple]) ->
                 continue
             step = (*point[:axis], i, *point[axis + 1 :])
             found.append(step)
-            if all(other[axis] != i for other in tried):
+            of_axis = [other[axis] for other in tried]
+            if not min(of_axis) <= i <= max(of_axis):
                 found += [
                     (*step[:a], other.values.index(value), *step[a + 1 :])
                     for a, other in enumerate(ladders.values())

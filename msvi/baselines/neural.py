@@ -21,8 +21,11 @@ _GAPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _NOISES = (0.0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 # Where the search begins; of the frames per step where a validation forecast takes so many steps.
 _FIRST_STEPS, _FIRST_NOISE = 50, 1e-2
-# Part of the minutes that the search may take, and trials that are to fit into it, of one part of the steps each.
-_SEARCH_SHARE, _TRIALS = 1 / 3, 10
+# Fewest steps of a forecast, between which a spline has to stand.
+_FEWEST_STEPS = 10
+# Part of the minutes that the search may take, trials that are to fit into it, and part of the steps that each may
+# take: of five members either leads to as many.
+_SEARCH_SHARE, _TRIALS, _TRIAL_SHARE = 1 / 3, 10, 1 / 4
 # Steps by which their speed is measured, and fewest from one look at the validation trajectories to the next.
 _MEASURED, _ROUND = 20, 200
 # A look takes no longer than a quarter of the steps before it, if one costs as much as forecasting so many fields.
@@ -57,7 +60,7 @@ def fit_neural(name: str, config: Config, dataset: Dataset) -> Baseline:
 
     Each learns from pairs of frames, with noise on the first, to give the second, and a forecast goes on from the first
     frame in such steps (`msvi.baselines.stepping`); between two of them it is a cubic spline. Chosen on the validation
-    trajectories, by forecasts of networks that are trained for a tenth of the steps, or for as many as a thirtieth of
+    trajectories, by forecasts of networks that are trained for a quarter of the steps, or for as many as a thirtieth of
     the minutes allows: frames per step, size of the noise, and whether a network is told where it is. Of each member,
     which has a seed of its own, that step of its training is taken at which it forecast them best. Training ends with
     `baseline.steps` or `baseline.minutes`. What the members differ in is what data and training leave open; the noise
@@ -77,7 +80,7 @@ def fit_neural(name: str, config: Config, dataset: Dataset) -> Baseline:
     stepper, ladders = make_stepper(emulator), _ladders(frames, val)
     first = make_stride(frames, ladders["frames_per_step"].first[0], _FIRST_NOISE, False)
     affordable = seconds * _SEARCH_SHARE / _TRIALS / _seconds_per_step(stepper, frames, first)
-    trial_steps = int(np.clip(affordable, 1, -(-budget.steps // _TRIALS)))
+    trial_steps = int(np.clip(affordable, 1, np.ceil(_TRIAL_SHARE * budget.steps)))
 
     def error(candidate):
         stride = make_stride(frames, *candidate.values())
@@ -117,9 +120,10 @@ def _validation(split: Split, scales: Scales, steps: Steps, stride: int) -> _Val
 
 
 def _ladders(frames: Frames, val: _Val) -> dict[str, Ladder]:
-    """Frames per step up to half of the longest trajectory, and to a validation forecast of one step."""
+    """Of frames per step, up to half of the longest trajectory and to a validation forecast of ten steps, noises and
+    positions."""
     longest, end = int(frames.length.max()), max(float(times[-1]) for times in val.times)
-    gaps = tuple(gap for gap in _GAPS if gap == 1 or gap <= min(longest // 2, end))
+    gaps = tuple(gap for gap in _GAPS if gap == 1 or gap <= min(longest // 2, end / _FEWEST_STEPS))
     first = min(gaps, key=lambda gap: abs(np.log(gap * _FIRST_STEPS / max(end, 1.0))))
     return {
         "frames_per_step": Ladder(gaps, (first,)),

@@ -85,7 +85,7 @@ def test_what_was_chosen_is_told(fitted):
     settings = fitted.settings
     assert json.loads(json.dumps(settings, allow_nan=False)) == settings
     assert settings["chosen"] in settings["candidates"] and settings["ended"] == "turned"
-    assert settings["trial_steps"] == 40 and settings["frames"] == "as they are"
+    assert settings["trial_steps"] == 100 and settings["frames"] == "as they are"
     for seed, member in enumerate(settings["members"]):
         assert member["seed"] == seed
         assert [member["best_step"], member["val_nrmse"]] == min(member["looks"], key=lambda look: look[1])
