@@ -17,6 +17,8 @@ _POINTS, _LINE = 1024, 256
 _SHORTEST, _BOTTOM = 8, 4
 _FNO_CHANNELS, _FNO_MODES, _FNO_BLOCKS = 32, 16, 4  # modes of one axis; of several each has as many fewer
 _UNET_CHANNELS, _UNET_LEVELS = 16, 3
+# Pairs of a batch: as many as have so many points together, but in these bounds.
+_BATCH_POINTS, _SMALLEST_BATCH, _LARGEST_BATCH = 4096, 4, 16
 
 
 class Emulator(NamedTuple):
@@ -26,11 +28,13 @@ class Emulator(NamedTuple):
       init: random key -> parameters.
       apply: `(params, v, position) -> change`; the network knows where it is if `position` is 1, and takes all points
         alike, up to the edges, if it is 0.
+      batch: pairs of fields of a training step.
       sizes: plain JSON data: what was built.
     """
 
     init: Callable[[Array], Params]
     apply: Callable[[Params, Array, Array | float], Array]
+    batch: int
     sizes: dict[str, Any]
 
 
@@ -87,7 +91,8 @@ def make_emulator(name: str, grid: tuple[int, ...], num_channels: int, boundary:
         return jnp.moveaxis(unfold_field(change[:, *inside], fold), 0, -1)
 
     number = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(init, jax.random.key(0))))
-    return Emulator(init, apply, {"fold": fold, **own, "num_parameters": number})
+    batch = min(max(_BATCH_POINTS // math.prod(folded), _SMALLEST_BATCH), _LARGEST_BATCH)
+    return Emulator(init, apply, batch, {"fold": fold, **own, "num_parameters": number, "batch": batch})
 
 
 def _is_parameter(leaf: Any) -> bool:

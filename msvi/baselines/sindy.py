@@ -152,8 +152,13 @@ def _least_squares(paths: list[np.ndarray], window: int, spacing: float) -> tupl
 def _fit_weights(rows: np.ndarray, rates: np.ndarray, threshold: float, ridge: float) -> np.ndarray:
     """Weights `(mode, feature)`."""
     with warnings.catch_warnings():
-        # Of packages that pysindy imports, and of thresholds that drop everything or do not settle: validation tells.
+        # Of packages that pysindy imports, of thresholds that drop everything or do not settle, and of a penalty too
+        # small to tell features apart: validation tells.
         warnings.simplefilter("ignore")
+        if not threshold:
+            # Nothing is dropped, and one factorisation serves all modes.
+            gram = rows.T @ rows + ridge * np.eye(rows.shape[1])
+            return scipy.linalg.solve(gram, rows.T @ rates, assume_a="pos").T
         import pysindy
 
         # Without `unbias` the last fit keeps the penalty, and with it what the data do not determine stays small.

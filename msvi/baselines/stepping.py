@@ -17,7 +17,6 @@ from msvi.types import Array, Params
 
 _LEARNING_RATE, _DECAY_RATE, _DECAY_STEPS, _CLIP_NORM = 1e-3, 0.9, 1000, 1.0
 _AVERAGE_DECAY = 0.999  # of the average over steps of the weights, with which a network forecasts
-_BATCH = 16
 # Pairs of frames by which the size of changes is measured.
 _MEASURED = 64
 
@@ -95,11 +94,11 @@ def make_stride(frames: Frames, gap: int, noise: float, position: bool) -> Strid
     return Stride(jnp.asarray(gap), jnp.asarray(noise, jnp.float32), jnp.asarray(position, jnp.float32), size)
 
 
-def draw_pairs(frames: Frames, stride: Stride, key: Array) -> tuple[Array, Array]:
-    """A batch of fields, and those a stride later in their trajectories, `(pair, *grid, channel)`; all alike likely."""
+def draw_pairs(frames: Frames, stride: Stride, key: Array, batch: int) -> tuple[Array, Array]:
+    """So many fields, and those a stride later in their trajectories, `(pair, *grid, channel)`; all alike likely."""
     number = jnp.maximum(frames.length - stride.frames, 0)
     ends = jnp.cumsum(number)
-    drawn = jax.random.randint(key, (_BATCH,), 0, ends[-1])
+    drawn = jax.random.randint(key, (batch,), 0, ends[-1])
     own = jnp.searchsorted(ends, drawn, side="right")
     index = frames.first[own] + drawn - (ends - number)[own]
     # Else the fields would be read again by all that uses them.
@@ -125,7 +124,7 @@ def make_stepper(emulator: Emulator) -> Stepper:
     @functools.partial(jax.jit, donate_argnums=0)
     def step(training, frames, stride):
         key, pair_key, noise_key = jax.random.split(training.key, 3)
-        u, later = draw_pairs(frames, stride, pair_key)
+        u, later = draw_pairs(frames, stride, pair_key, emulator.batch)
         u = u + stride.noise * jax.random.normal(noise_key, u.shape)
 
         def loss(params):

@@ -286,6 +286,10 @@ def test_compressed_least_squares_are_the_whole_ones():
     expected = np.linalg.solve(rows.T @ rows + 0.01 * len(rows) * np.eye(6), rows.T @ rates).T
     found = sindy._fit_weights(*sindy._least_squares(list(coefficients), 7, 0.1), threshold=0.0, ridge=0.01)
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-10)
+    # By pysindy itself, of which a threshold below all weights drops none.
+    least = 0.5 * np.abs(expected).min()
+    by_pysindy = sindy._fit_weights(*sindy._least_squares(list(coefficients), 7, 0.1), threshold=least, ridge=0.01)
+    np.testing.assert_allclose(by_pysindy, expected, rtol=1e-7, atol=1e-10)
 
 
 def test_a_solution_that_runs_to_infinity_stays_bounded():

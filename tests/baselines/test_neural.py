@@ -152,7 +152,7 @@ def test_pairs_are_of_one_trajectory():
     stride = stepping.make_stride(frames, 4, 0.0, False)
     seen = set()
     for seed in range(20):
-        before, after = stepping.draw_pairs(frames, stride, jax.random.key(seed))
+        before, after = stepping.draw_pairs(frames, stride, jax.random.key(seed), 16)
         first, second = (np.asarray(part[:, 0, 0]).astype(int) for part in (before, after))
         np.testing.assert_array_equal(second - first, 4)
         np.testing.assert_array_equal(own[first], own[second])
