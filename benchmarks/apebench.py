@@ -34,15 +34,7 @@ from msvi.scores import metrics
 from msvi.training.trained import open_run, restore_run
 from msvi.writing import write_json
 
-SCENARIO = flags.DEFINE_string("scenario", None, "Of APEBench, for example diff_burgers.", required=True)
-DIMS = flags.DEFINE_integer("dims", 1, "Axes of space.", lower_bound=1, upper_bound=2)
-SEEDS = flags.DEFINE_list("seeds", ["0"], "Of the trainings.")
-STEPS = flags.DEFINE_integer("steps", 0, "Of each training; what the data suggest if 0.", lower_bound=0)
-MICRO_DIM = flags.DEFINE_integer("micro_dim", -1, "Latents per cell; what the data suggest if -1.")
-MEMBERS = flags.DEFINE_integer("members", 32, "Of the ensemble.", lower_bound=2)
-REFERENCE = flags.DEFINE_string("reference", None, "Train this network of APEBench's in place of ours.")
-FOLDER = flags.DEFINE_string("folder", "runs/apebench", "Of the runs.")
-RESULTS = flags.DEFINE_string("results", "results/apebench", "Folder of the result file.")
+FLAGS = flags.FLAGS
 
 # Steps whose errors are averaged, and trajectories of the training set that validate; one more, which the library asks
 # for to test on, is not looked at.
@@ -59,18 +51,31 @@ PUBLISHED = {
 BARS = {"diff_burgers": 0.0265, "diff_kdv": 0.0769, "diff_ks_cons": 0.30}
 
 
+def define_flags() -> None:
+    """Defines them when the command starts: importing it changes nothing."""
+    flags.DEFINE_string("scenario", None, "Of APEBench, for example diff_burgers.", required=True)
+    flags.DEFINE_integer("dims", 1, "Axes of space.", lower_bound=1, upper_bound=2)
+    flags.DEFINE_list("seeds", ["0"], "Of the trainings.")
+    flags.DEFINE_integer("steps", 0, "Of each training; what the data suggest if 0.", lower_bound=0)
+    flags.DEFINE_integer("micro_dim", -1, "Latents per cell; what the data suggest if -1.")
+    flags.DEFINE_integer("members", 32, "Of the ensemble.", lower_bound=2)
+    flags.DEFINE_string("reference", None, "Train this network of APEBench's in place of ours.")
+    flags.DEFINE_string("folder", "runs/apebench", "Of the runs.")
+    flags.DEFINE_string("results", "results/apebench", "Folder of the result file.")
+
+
 def main() -> None:
     """Learns and scores each seed, and writes the result after each."""
-    scenario = open_scenario(SCENARIO.value, DIMS.value)
-    name = SCENARIO.value if DIMS.value == 1 else f"{SCENARIO.value}_{DIMS.value}d"
-    path = os.path.join(RESULTS.value, f"{name}.json")
-    if REFERENCE.value:
-        found = {"reference": {REFERENCE.value: train_reference(scenario, REFERENCE.value)}}
+    scenario = open_scenario(FLAGS.scenario, FLAGS.dims)
+    name = FLAGS.scenario if FLAGS.dims == 1 else f"{FLAGS.scenario}_{FLAGS.dims}d"
+    path = os.path.join(FLAGS.results, f"{name}.json")
+    if FLAGS.reference:
+        found = {"reference": {FLAGS.reference: train_reference(scenario, FLAGS.reference)}}
         write_json(path, merge(path, found))
         print(path)
         return
-    for seed in map(int, SEEDS.value):
-        result = learn(scenario, os.path.join(FOLDER.value, f"{name}_s{seed}"), seed)
+    for seed in map(int, FLAGS.seeds):
+        result = learn(scenario, os.path.join(FLAGS.folder, f"{name}_s{seed}"), seed)
         whole = merge(path, {"seeds": {str(seed): result}})
         whole |= {"scenario": name, "published": PUBLISHED.get(name, {})}
         whole["checks"] = checks(name, list(whole["seeds"].values()))
@@ -111,7 +116,7 @@ def learn(scenario: Any, workdir: str, seed: int) -> dict[str, Any]:
     number, frames, *grid, _ = train.shape
     split = ["train"] * (number - _VALIDATING - 1) + ["val"] * _VALIDATING + ["test"]
     axes = tuple(np.arange(n) / n for n in grid)
-    chosen = {"micro_layout": "cells", "micro_dim": MICRO_DIM.value, "steps": STEPS.value, "seed": seed}
+    chosen = {"micro_layout": "cells", "micro_dim": FLAGS.micro_dim, "steps": FLAGS.steps, "seed": seed}
     model = msvi.fit(
         train,
         np.arange(frames, dtype=float),
@@ -152,7 +157,7 @@ def roll_out(model: msvi.Model, u0: np.ndarray, frames: int) -> np.ndarray:
     t = np.arange(frames, dtype=float)
     each = []
     for number, start in enumerate(u0):
-        members = model.forecast(start, t, members=MEMBERS.value, noise=False, seed=number)["u"].values
+        members = model.forecast(start, t, members=FLAGS.members, noise=False, seed=number)["u"].values
         each.append(members.reshape(*members.shape[:2], *u0.shape[1:])[:, 1:])
     return np.stack(each)
 
@@ -230,4 +235,5 @@ def merge(path: str, found: dict[str, dict]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    define_flags()
     entry.run(main)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
@@ -27,3 +28,9 @@ def make_linear():
     turned = jnp.array([[-1.0, 3.0], [-3.0, -1.0]])
     params["micro_drift"]["params"]["MLP_0"]["Dense_0"]["kernel"] = micro.at[-2:].add(turned)
     return model, params | {"log_q": jnp.linspace(-2, 0, 5)}
+
+
+@pytest.fixture(scope="session", name="linear")
+def linear_fixture():
+    """The model and its parameters."""
+    return make_linear()

@@ -106,7 +106,8 @@ def small_fit(monkeypatch, compilation, tmp_path):
     np.save(tmp_path / "u.npy", u)
     np.save(tmp_path / "t.npy", t)
     monkeypatch.chdir(tmp_path)
-    fit, scores = library.fit, dict.fromkeys(("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill"), 1.0)
+    names = ("crps", "nrmse", "reconstruction", "spread_skill", "decoder_spread")
+    fit, scores = library.fit, dict.fromkeys((f"val_{name}" for name in names), 1.0)
 
     def made_fit(*data, **given):
         fields = given.keys() - inspect.signature(fit).parameters.keys()

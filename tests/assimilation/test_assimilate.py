@@ -17,6 +17,8 @@ from msvi.forecast.config import ForecastConfig
 from msvi.library import Model
 from msvi.model.scales import Scales
 
+pytest_plugins = ["linear_model"]
+
 T = SPACING * np.arange(41)
 PLACES = np.array([0.03, 0.29, 0.52, 0.81])
 NOISE = 0.1

@@ -16,6 +16,8 @@ from msvi.assimilation.sensors import point_sensors
 from msvi.forecast.ensemble import solve_ensemble, solver_steps
 from msvi.model.condition import NO_CONDITIONS
 
+pytest_plugins = ["linear_model"]
+
 # Three times without observations between some, and one stretch that is longer than a frame.
 TIMES = np.array([0.0, 0.1, 0.2, 0.3, 0.55, 0.6, 0.7, 0.8])
 NOISE = np.array([0.2, 0.1, 0.3, 0.2])

@@ -95,7 +95,9 @@ def test_result_file(evaluated, result, smoke_run):
     assert result["evaluate_seconds"] > 0
     lowest = min((e for e in reference.read_history() if "val_crps" in e), key=lambda e: e["val_crps"])
     names = {"crps_scaled": "val_crps", "nrmse": "val_nrmse", "reconstruction_nrmse": "val_reconstruction"}
-    assert result["val"] == {name: lowest[key] for name, key in names.items()}
+    names |= {"spread_skill": "val_spread_skill"}
+    factors = {"dispersion_factor": None, "decoder_factor": None}  # of a dispersion that is the bound's own
+    assert result["val"] == {name: lowest[key] for name, key in names.items()} | factors
     assert result["diverged"] == 0 and result["data_digest"] == ""
 
 
