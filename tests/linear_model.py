@@ -1,4 +1,7 @@
-"""A model with linear networks: three coarse cells and two latents, which drift towards rest and turn."""
+"""A model with linear networks: three coarse cells and two latents, which drift towards rest and turn.
+
+PYTEST_DONT_REWRITE: the tests import this module before pytest loads it as a plugin.
+"""
 
 import jax
 import jax.numpy as jnp
