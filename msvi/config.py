@@ -24,6 +24,9 @@ from msvi.model.filter import MacroFilter
 from msvi.model.multiscale import make_layout
 from msvi.training.config import TrainConfig, check_shift
 
+# Fields on which no number of a run depends: where it computes, where data lie, and what it tells of itself.
+OF_NO_EFFECT = ("train.data_parallel", "train.data_on", "train.wandb", "data.cache_dir")
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:

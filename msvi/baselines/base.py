@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,9 +67,9 @@ def search(
 
     First all combinations of the ladders' `first` values are tried. From the best one on its neighbours are, which
     differ in one setting by one step of its ladder, until none is better by a thousandth of the error: so a setting
-    goes on beyond the values that were tried at first while the error falls. A value beyond all that were tried is also
-    tried with the `first` values of each other setting. What ended the search is in the settings: `"turned"`, or
-    `"time"` where the seconds were over first.
+    goes on beyond the values that were tried at first while the error falls. A value that no candidate had yet is also
+    tried with the `first` values of each other setting, one at a time. What ended the search is in the settings:
+    `"turned"`, or `"time"` where the seconds were over first.
 
     Args:
       ladders: of each setting, plain JSON data.
@@ -103,12 +103,21 @@ def search(
     return chosen, settings | {"ended": "turned" if turned and not over() else "time"}
 
 
+def limited(values: tuple[int, ...], first: tuple[int, ...], bounds: Iterable[int]) -> Ladder:
+    """A ladder of those values up to the largest bound; of each bound that cuts some off it is one itself."""
+    ladder, tried = set(), set()
+    for bound in bounds:
+        ladder |= {min(value, bound) for value in values} - {0}
+        tried |= {min(value, bound) for value in first} - {0}
+    return Ladder(tuple(sorted(ladder)), tuple(sorted(tried)))
+
+
 def _candidate(ladders: dict[str, Ladder], point: tuple) -> dict[str, Any]:
     return {name: ladder.values[i] for (name, ladder), i in zip(ladders.items(), point, strict=True)}
 
 
 def _neighbours(ladders: dict[str, Ladder], point: tuple, tried: list[tuple]) -> list[tuple]:
-    """Up the ladder of each setting, and down; beyond all that were tried also with each first value of another."""
+    """Up the ladder of each setting, and down; a value that is new also with each first value of the others."""
     found = []
     for axis, ladder in enumerate(ladders.values()):
         for i in (point[axis] + 1, point[axis] - 1):
@@ -116,8 +125,7 @@ def _neighbours(ladders: dict[str, Ladder], point: tuple, tried: list[tuple]) ->
                 continue
             step = (*point[:axis], i, *point[axis + 1 :])
             found.append(step)
-            of_axis = [other[axis] for other in tried]
-            if not min(of_axis) <= i <= max(of_axis):
+            if all(other[axis] != i for other in tried):
                 found += [
                     (*step[:a], other.values.index(value), *step[a + 1 :])
                     for a, other in enumerate(ladders.values())

@@ -1,13 +1,12 @@
 """Dynamic mode decomposition of all training trajectories, with PyDMD."""
 
 import warnings
-from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from msvi.baselines import pod
-from msvi.baselines.base import Baseline, Ladder, search
+from msvi.baselines.base import Baseline, Ladder, limited, search
 from msvi.baselines.times import frame_steps
 from msvi.config import Config
 from msvi.data.split import Dataset
@@ -85,15 +84,6 @@ def fit_dmd(config: Config, dataset: Dataset) -> Baseline:
         return pod.decode(basis, _roll_out(linear_map, start[None], numbers[None]))
 
     return Baseline(forecast, settings | steps.settings)
-
-
-def limited(values: tuple[int, ...], first: tuple[int, ...], bounds: Iterable[int]) -> Ladder:
-    """A ladder of those values up to the largest bound; of each bound that cuts some off it is one itself."""
-    ladder, tried = set(), set()
-    for bound in bounds:
-        ladder |= {min(value, bound) for value in values} - {0}
-        tried |= {min(value, bound) for value in first} - {0}
-    return Ladder(tuple(sorted(ladder)), tuple(sorted(tried)))
 
 
 def _longest_lag(paths: list[np.ndarray]) -> int:

@@ -8,8 +8,7 @@ import numpy as np
 import scipy
 
 from msvi.baselines import pod
-from msvi.baselines.base import Baseline, Ladder, search
-from msvi.baselines.dmd import limited
+from msvi.baselines.base import Baseline, Ladder, limited, search
 from msvi.baselines.times import frame_steps
 from msvi.config import Config
 from msvi.data.split import Dataset
@@ -145,8 +144,9 @@ def _least_squares(paths: list[np.ndarray], window: int, spacing: float) -> tupl
         for order in (0, 1)
     )
     rows = features(states)
-    q, r = np.linalg.qr(rows)
-    return r / np.sqrt(len(rows)), q.T @ rates / np.sqrt(len(rows))
+    # Of both side by side, whose triangular factor holds the derivatives as the orthogonal one would rotate them.
+    r = np.linalg.qr(np.concatenate([rows, rates], axis=1), mode="r")[: rows.shape[1]] / np.sqrt(len(rows))
+    return r[:, : rows.shape[1]], r[:, rows.shape[1] :]
 
 
 def _fit_weights(rows: np.ndarray, rates: np.ndarray, threshold: float, ridge: float) -> np.ndarray:

@@ -13,10 +13,12 @@ from msvi.baselines.networks import Emulator
 from msvi.baselines.times import Steps, even_frames, own_times
 from msvi.data.split import Split
 from msvi.model.scales import Scales
+from msvi.training.config import TrainConfig
+from msvi.training.state import average_weights, make_optimizer
 from msvi.types import Array, Params
 
-_LEARNING_RATE, _DECAY_RATE, _DECAY_STEPS, _CLIP_NORM = 1e-3, 0.9, 1000, 1.0
-_AVERAGE_DECAY = 0.999  # of the average over steps of the weights, with which a network forecasts
+# As our model is trained, at another rate of learning.
+_TRAINING = TrainConfig(learning_rate=1e-3)
 # Pairs of frames by which the size of changes is measured.
 _MEASURED = 64
 
@@ -112,8 +114,7 @@ def make_stepper(emulator: Emulator) -> Stepper:
     complex physics with graph networks", ICML 2020). A step is one call: in a compiled loop XLA runs convolutions and
     their gradients up to ten times slower on CPUs.
     """
-    schedule = optax.exponential_decay(_LEARNING_RATE, _DECAY_STEPS, _DECAY_RATE)
-    optimizer = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.adam(schedule))
+    optimizer = make_optimizer(_TRAINING)
 
     def start(key):
         init_key, key = jax.random.split(key)
@@ -132,11 +133,9 @@ def make_stepper(emulator: Emulator) -> Stepper:
             return jnp.mean(((later - u) / stride.size - change) ** 2)
 
         updates, opt_state = optimizer.update(jax.grad(loss)(training.params), training.opt_state)
-        params, age = optax.apply_updates(training.params, updates), training.age + 1
-        # The average forgets the first steps fast.
-        decay = jnp.minimum(_AVERAGE_DECAY, age / (9.0 + age))
-        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, training.average, params)
-        return Training(params, average, opt_state, key, age)
+        params = optax.apply_updates(training.params, updates)
+        average = average_weights(training.average, params, training.age, _TRAINING.average_decay)
+        return Training(params, average, opt_state, key, training.age + 1)
 
     @jax.jit
     def advance(params, v, stride):

@@ -42,13 +42,14 @@ def load_dataset(case: str, config: DataConfig) -> Dataset:
     if config.test_seed:  # else the folders of before are found
         parameters["test_seed"] = config.test_seed
     arrays = store.load(config.cache_dir, case, parameters, _shapes(config), lambda out: _generate(config, out))
-    learned_from = np.array([draws for name, _, _, draws in _each_trajectory(config) if name == "train"])
-    low, high = learned_from.min(axis=0), learned_from.max(axis=0)
+    draws: dict[str, list[tuple[float, ...]]] = {}
+    for name, _, _, drawn in _each_trajectory(config):
+        draws.setdefault(name, []).append(drawn)
+    low, high = np.min(draws["train"], axis=0), np.max(draws["train"], axis=0)
     splits = {}
     for name, size in _sizes(config).items():
         t = np.broadcast_to(equation.t, (size, equation.num_frames))
-        draws = np.array([draws for other, _, _, draws in _each_trajectory(config) if other == name])
-        inside = ((low <= draws) & (draws <= high)).all(axis=1)
+        inside = ((low <= draws[name]) & (draws[name] <= high)).all(axis=1)
         splits[name] = Split(t, arrays[f"{name}_u"], arrays.get(f"{name}_u_true"), inside=inside)
     if equation.published_end is not None:
         frames = int(np.searchsorted(equation.t, equation.published_end * (1 + 1e-9), side="right"))

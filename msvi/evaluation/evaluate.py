@@ -13,7 +13,7 @@ import numpy as np
 
 from msvi.baselines.base import few_trajectories
 from msvi.baselines.fit import fit_baseline
-from msvi.config import Config, differences, from_dict, to_dict
+from msvi.config import OF_NO_EFFECT, Config, differences, from_dict, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, Split
 from msvi.errors import InputError
@@ -59,15 +59,7 @@ _BASELINE_PACKAGES = {
 _QUICK_BASELINES = ("persistence", "mean", "dmd")
 
 # Runs of an ensemble may differ in these; staged ones start each from a run of its own seed.
-_FREE_IN_ENSEMBLE = (
-    "seed",
-    "train.steps",
-    "train.warm_start",
-    "train.data_parallel",
-    "train.data_on",
-    "train.wandb",
-    "data.cache_dir",
-)
+_FREE_IN_ENSEMBLE = ("seed", "train.steps", "train.warm_start", *OF_NO_EFFECT)
 
 
 class Evaluation(NamedTuple):
@@ -121,7 +113,7 @@ def evaluate(
     scores, groups = _score(model, jax.tree.map(lambda a: a[None], params), dataset, config, progress)
     if config.forecast.dispersion == "validation":
         progress.say("scoring what the bound's own dispersion would give")
-        groups["bound_dispersion"] = _score_unscaled(model, state, best, dataset, config)
+        groups["bound_dispersion"] = _score_unscaled(model, state, best, scores, dataset, config)
     progress.say("compiling and timing one forecast")
     result = {
         "case": config.case,
@@ -323,13 +315,22 @@ def _score_splits(
 
 
 def _score_unscaled(
-    model: MultiscaleModel, state: TrainState, best: dict[str, Any], dataset: Dataset, config: Config
+    model: MultiscaleModel,
+    state: TrainState,
+    best: dict[str, Any],
+    scores: SplitScores,
+    dataset: Dataset,
+    config: Config,
 ) -> dict[str, Any]:
-    """Scores of the test trajectories with the variances that the bound found, before validation scaled them."""
-    factors = best["dispersion_factor"], best.get("decoder_factor", 1.0)
-    params = scale(state, *(1 / factor for factor in factors)).average["model"]
-    runs, split = jax.tree.map(lambda a: a[None], params), dataset.test
-    scores = score_model(model, runs, dataset, split, config)
+    """Scores of the test trajectories with the variances that the bound found, before validation scaled them.
+
+    Args:
+      scores: of them with the scaled ones, which are the same where no factor is other than one.
+    """
+    factors, split = (best["dispersion_factor"], best.get("decoder_factor", 1.0)), dataset.test
+    if factors != (1.0, 1.0):
+        params = scale(state, *(1 / factor for factor in factors)).average["model"]
+        scores = score_model(model, jax.tree.map(lambda a: a[None], params), dataset, split, config)
     pooled = _calibration(scores, dataset, config, config.forecast.num_members, config.data.noise_std)
     totals = split_totals(scores, split, config)
     kept = {name: totals[name] for name in ("nrmse", "crps", "spread_skill", "coverage_90") if name in totals}
@@ -446,7 +447,7 @@ def _other_run(path: str, config: Config, digest: str = "") -> str:
     except (ValueError, KeyError, TypeError) as error:
         return f"which cannot be read: {error}"
     # A run trained further replaces its own result; a shorter one does not replace a longer one's.
-    free = ("train.data_parallel", "train.data_on", "train.wandb", "data.cache_dir")
+    free = OF_NO_EFFECT
     free += ("data.path",) if digest and found.get("data_digest") == digest else ()
     free += ("train.steps",) if other.train.steps <= config.train.steps else ()
     return "; ".join(differences(other, config, ignore=free))

@@ -16,6 +16,13 @@ LEVELS = 45  # of each colour map of a GIF: few make it small, an odd number giv
 GREYS = 16
 
 
+def share_palette(images: Sequence[Image.Image], colours: int) -> list[Image.Image]:
+    """The images in one palette of so many colours, so that a colour means the same in each."""
+    some = np.concatenate([np.asarray(images[i]) for i in sorted({0, len(images) // 2, len(images) - 1})])
+    palette = Image.fromarray(some).quantize(colours, dither=Image.Dither.NONE)
+    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+
+
 def animation_2d(
     t: ArrayLike,
     x: ArrayLike,

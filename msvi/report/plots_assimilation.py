@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from msvi.assimilation.analysis import Analysis
+from msvi.report.animation import share_palette
 from msvi.report.axes import LEGEND_ABOVE, WIDTH, cell_edges, finite_range
 from msvi.report.names import Name
 from msvi.report.plots import DRIFT, MEAN, TRUTH
@@ -66,9 +67,7 @@ def analysis_frames(
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
-    some = np.concatenate([np.asarray(images[i]) for i in sorted({0, len(images) // 2, len(images) - 1})])
-    palette = Image.fromarray(some).quantize(_COLOURS, dither=Image.Dither.NONE)
-    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    return share_palette(images, _COLOURS)
 
 
 def _select(analysis: Analysis, channel: str, truth: np.ndarray | None) -> _Shown:

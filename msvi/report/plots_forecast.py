@@ -16,6 +16,7 @@ from matplotlib.gridspec import SubplotSpec
 from PIL import Image
 
 from msvi.errors import InputError
+from msvi.report.animation import share_palette
 from msvi.report.axes import LEGEND_ABOVE, WIDTH, cell_edges, even_ticks, finite_range, tidy
 from msvi.report.names import Name
 from msvi.report.plots import MACRO, MEAN, MICRO, REFERENCE
@@ -95,10 +96,7 @@ def forecast_frames(forecast: xr.Dataset, channel: str = "", num_frames: int = 6
         canvas.draw()
         figure.set_layout_engine("none")  # whatever the first one needs, the others stand where it stood
         images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
-    # One palette for all, so that a colour means the same in each.
-    some = np.concatenate([np.asarray(images[i]) for i in {0, len(images) // 2, len(images) - 1}])
-    palette = Image.fromarray(some).quantize(_COLOURS, dither=Image.Dither.NONE)
-    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    return share_palette(images, _COLOURS)
 
 
 def select(forecast: xr.Dataset, channel: str) -> Shown:

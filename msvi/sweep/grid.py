@@ -8,11 +8,11 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from msvi.config import Config, differences, from_dict
+from msvi.config import OF_NO_EFFECT, Config, differences, from_dict
 from msvi.errors import InputError
 
 # Fields that do not make another run; steps are compared by themselves.
-_FREE = ("train.steps", "train.data_parallel", "train.data_on", "train.wandb", "data.cache_dir")
+_FREE = ("train.steps", *OF_NO_EFFECT)
 _IN_NAME = ("model.micro_dim", "seed")  # `Config.run_name` tells these apart
 
 

@@ -70,6 +70,17 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(clip, optax.adam(schedule))
 
 
+def average_weights(average: Params, params: Params, step: Array, decay: float) -> Params:
+    """The exponential average of weights after one more step; it forgets the first steps fast.
+
+    Args:
+      step: number of steps before, with which the decay grows.
+      decay: per step, in the end.
+    """
+    decay_now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda a, p: decay_now * a + (1 - decay_now) * p, average, params)
+
+
 def init_state(elbo: WindowElbo, train: TrainConfig, key: Array) -> TrainState:
     """State at step 0."""
 
@@ -160,9 +171,7 @@ def make_train_chunk(
         grads, info = jax.grad(objective, has_aux=True)(state.params, trajectories, windows, weight, keys, fed)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        # The average forgets the first steps fast: its decay grows with the number of steps taken.
-        decay = jnp.minimum(train.average_decay, (1.0 + state.step) / (10.0 + state.step))
-        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
+        average = average_weights(state.average, params, state.step, train.average_decay)
         return TrainState(params, average, opt_state, state.step + 1, state.key), info
 
     @jax.jit(donate_argnames="state", out_shardings=replicated(mesh))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msvi.config import Config, differences, load_json, to_dict
+from msvi.config import OF_NO_EFFECT, Config, differences, load_json, to_dict
 from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.model.scales import Scales
@@ -18,7 +18,7 @@ from msvi.training.lock import hold_lock
 from msvi.writing import explain_full_disk, replace_file
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
-_FREE = ("train.steps", "train.data_parallel", "train.data_on", "train.wandb", "data.cache_dir")
+_FREE = ("train.steps", *OF_NO_EFFECT)
 
 # What a run that was killed at its very beginning leaves, and what it is given.
 _LEFTOVERS = {"lock", "config.json.tmp", "data.nc", "data.nc.tmp"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from msvi.baselines import base, coarse, dmd, pod, sindy
+from msvi.baselines.config import BaselineConfig
 from msvi.baselines.fit import BASELINES, fit_baseline
 from msvi.config import Config
 from msvi.data.config import DataConfig, Recorded
@@ -34,6 +35,7 @@ def make_config(case="burgers_1d", equation=LINE, coarsening=2, stride=1, **data
         model=ModelConfig(coarsening=coarsening, n_sigma=1, encoder_pooling=1),
         inference=InferenceConfig(window=3, num_nodes=2, num_scored=2),
         forecast=ForecastConfig(stride=stride),
+        baseline=BaselineConfig(minutes=0.0, steps=4, num_members=2),
     )
 
 
@@ -71,7 +73,10 @@ def test_persistence_and_mean_are_exact(line_dataset):
     assert held.dtype == mean.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", sorted(BASELINES))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("sindy", "unet"))) for name in sorted(BASELINES)],
+)
 def test_settings_are_plain_json_and_forecasts_have_the_fields_shape(name, tmp_path):
     equation = dataclasses.replace(LINE, num_frames=41)
     config = make_config(equation=equation, stride=4, num_train=2, num_val=1, num_test=1, cache_dir=str(tmp_path))
