@@ -68,7 +68,7 @@ def train(config: Config, workdir: str) -> TrainState:
             # All that can be refused is, before anything is written.
             check_wandb(config.train.wandb)
             check_data_file(config)
-            dataset = load_dataset(config.case, config.data)
+            dataset = load_dataset(config.case, config.data, config.train.data_on)
             given, (config, reasons) = config, suggest(config, dataset)
             frames = int(dataset.train.lengths.min())
             if config.inference.window > frames:
