@@ -35,7 +35,8 @@ def load_dataset(case: str, config: DataConfig, place: str = "auto") -> Dataset:
         if not config.path:
             raise InputError("`data.path` is empty; give the data file, --config.data.path=FILE.")
         sizes = (getattr(config, size) for size in _SIZES)
-        return load_recorded(config.path, config.boundary, *sizes, config.seed, place, config.cache_dir)
+        kept = {"place": place, "cache_dir": config.cache_dir}
+        return load_recorded(config.path, config.boundary, *sizes, seed=config.seed, **kept)
     if isinstance(equation, Cylinder2D):
         return load_flow(equation, config.path, config.cache_dir, config.num_test)
     parameters: dict[str, Any] = {"equation": dataclasses.asdict(equation)}

@@ -208,11 +208,14 @@ class Infinite:
       name: of the array.
       piece: where its frames stand in the file.
       masked: whether the file has a mask, to say how to mend it.
+
+    Attributes:
+      number: of such values so far.
     """
 
     def __init__(self, name: str, piece: Piece, masked: bool = False):
         self._name, self._piece, self._masked = name, piece, masked
-        self._number, self._first = 0, ()
+        self.number, self._first = 0, ()
 
     def look(self, start: int, values: np.ndarray) -> None:
         """At frames `(time, ...)` from number `start` of the piece on."""
@@ -220,11 +223,11 @@ class Infinite:
         if bad.any():
             frame, *where = np.argwhere(bad)[0].tolist()
             self._first = self._first or (int(self._piece.frames[start + frame]), *where)
-            self._number += int(bad.sum())
+            self.number += int(bad.sum())
 
     def problems(self) -> list[tuple[str, str]]:
         """The problem with them, if there are any."""
-        if not self._number:
+        if not self.number:
             return []
         mend = {
             "u": "make `mask` false there" if self._masked else "make them NaN where they are missing",
@@ -232,7 +235,7 @@ class Infinite:
             "forcing": "correct them",
         }
         text = (
-            f"holds {self._number} values of `{self._name}` that are not finite in single precision in trajectory "
+            f"holds {self.number} values of `{self._name}` that are not finite in single precision in trajectory "
             f"{self._piece.trajectory}, the first at (time, ...) = {self._first}; {mend[self._name]}, or take a larger "
             "unit"
         )

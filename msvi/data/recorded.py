@@ -15,6 +15,7 @@ from msvi.data.formats.layout import Layout, from_variables
 from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
 from msvi.data.problems import find_problems, gather, refuse
 from msvi.data.split import SPLITS, Dataset, check_dataset
+from msvi.data.streamed import StreamedField
 from msvi.data.survey import digest, stays_on_disk, survey_splits
 from msvi.data.values import find_value_problems
 
@@ -105,20 +106,35 @@ def load_recorded(
         kind, layout = _open(path, stack)
         layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
         refuse(path, [text for _, text in problems])
-        stays, whole = stays_on_disk(layout, pieces, place), kind == "NumPy archive"
-        if stays and whole and place == "auto":
-            text = "is a NumPy archive, which is read whole, and takes more than half of the memory"
-            refuse(path, [f"{text}; write it as Zarr, NetCDF-4 or HDF5, of which frames are read when they are needed"])
-        stays = stays and not whole
-        found = survey_splits(layout, pieces, path, cache_dir) if stays else read_splits(layout, pieces)
+        found = read(kind, layout, pieces, path, place, cache_dir)
         refuse(path, gather(found.problems))
         dataset = assemble(layout, found)
         refuse(path, find_value_problems(dataset))
-        if stays:
+        if isinstance(dataset.train.u, StreamedField):
             stack.pop_all()  # open as long as the fields are there
     if found.num_missing:
         print(f"{path}: {missing_text(found)}")
     return check_dataset(dataset)
+
+
+def read(kind: str, layout: Layout, pieces: Pieces, path: str, place: str = "auto", cache_dir: str = "") -> Reading:
+    """The splits, with their fields in memory or left in the file, which has to stay open then.
+
+    Args:
+      kind: of file, in words.
+      place, cache_dir: as for `load_recorded`.
+
+    Raises:
+      InputError: the file is damaged, or a NumPy archive that is too large for the memory.
+    """
+    if not stays_on_disk(layout, pieces, place):
+        return read_splits(layout, pieces)
+    if kind != "NumPy archive":
+        return survey_splits(layout, pieces, path, cache_dir)
+    if place == "auto":
+        text = "is a NumPy archive, which is read whole, and takes more than half of the memory"
+        refuse(path, [f"{text}; write it as Zarr, NetCDF-4 or HDF5, of which frames are read when they are needed"])
+    return read_splits(layout, pieces)
 
 
 def find_setting_problems(found: Recording, coarsening: int = 0, pooling: int = 0, window: int = 0) -> list[str]:

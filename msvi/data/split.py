@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from msvi.data.labels import Labels
-from msvi.data.statistics import Collector, Statistics, blocks_of_frames
+from msvi.data.statistics import Collector, Statistics, blocks_of_frames, spread
 from msvi.data.streamed import Field, StreamedField
 from msvi.errors import InputError
 
@@ -88,15 +88,20 @@ def some_frames(split: Split, number: int, seed: int) -> np.ndarray:
     return np.stack(frames)
 
 
-def cut_windows(split: Split, length: int, every: int) -> Split:
+def cut_windows(split: Split, length: int, every: int, most: int | None = None) -> Split:
     """Windows of `length` frames of each trajectory, one beginning `every` frames after the other, as trajectories
     of their own.
 
     What is left at the end of one is dropped; a trajectory that is shorter is one window. Parameters and forcing, whose
     times stay, are those of the trajectory.
+
+    Args:
+      most: frames in all; of more some windows are taken, evenly spread.
     """
     length = min(length, split.t.shape[1])
     starts = [(i, s) for i, n in enumerate(split.lengths) for s in range(0, max(n - length, 0) + 1, every)]
+    if most is not None and len(starts) * length > most:
+        starts = [starts[number] for number in spread(len(starts), max(1, most // length))]
 
     def cut(array: Field) -> Field:
         if isinstance(array, StreamedField):
@@ -111,7 +116,8 @@ def cut_windows(split: Split, length: int, every: int) -> Split:
     }
     lengths = np.array([min(length, split.lengths[i] - s) for i, s in starts])
     num_frames = None if (lengths == length).all() else lengths
-    return Split(np.asarray(cut(split.t)), cut(split.u), num_frames=num_frames, **frames, **others)
+    found = Split(np.asarray(cut(split.t)), cut(split.u), num_frames=num_frames)
+    return found._replace(**frames, **others)
 
 
 class Dataset(NamedTuple):

@@ -13,13 +13,13 @@ class Statistics(NamedTuple):
     """Of the observed values of a split, in units of the data, each `(channel,)` and float64.
 
     Attributes:
-      count: how many there are.
+      number: how many there are.
       mean, std: of all.
       median: of about a million spread over trajectories, frames and points; the mean where none of them was observed.
       low, high: the least and the largest, infinite where there is none.
     """
 
-    count: np.ndarray
+    number: np.ndarray
     mean: np.ndarray
     std: np.ndarray
     median: np.ndarray

@@ -13,7 +13,7 @@ from msvi.data.formats.layout import Layout
 from msvi.data.frames import Infinite, Pieces, Reading, as_fields, make_split, read_forcing, too_short
 from msvi.data.split import Split
 from msvi.data.statistics import Collector, Statistics, blocks_of_frames
-from msvi.data.streamed import StreamedField
+from msvi.data.streamed import Field, StreamedField
 from msvi.provenance import host_bytes
 
 # Part of the host's memory that all fields may take, and bytes of which a digest takes every value.
@@ -69,7 +69,9 @@ def survey_splits(layout: Layout, pieces: Pieces, path: str, cache_dir: str) -> 
         mask = mapped(layout.u, shape, lambda values: ~np.isnan(values))
     elif len(layout.mask.shape) > 2:
         whole = as_fields(layout.mask, shape)
-        mask = mapped(whole, shape, lambda values: np.broadcast_to(values.astype(bool), (*values.shape[:-1], shape[-1])))
+        mask = mapped(
+            whole, shape, lambda values: np.broadcast_to(values.astype(bool), (*values.shape[:-1], shape[-1]))
+        )
     place = os.path.join(cache_dir, f"survey-{_key(layout, pieces, path)}.npz") if cache_dir else ""
     found, problems = _read(place, pieces), []
     if found is None:
@@ -84,7 +86,9 @@ def survey_splits(layout: Layout, pieces: Pieces, path: str, cache_dir: str) -> 
     num_missing = sum(one.num_missing for one in found.values()) if layout.mask is None else 0
     splits = {}
     for name, some in () if problems else pieces.items():
-        kept = [Piece(p.trajectory, p.frames[own[: len(p.frames)]]) for p, own in zip(some, found[name].kept, strict=True)]
+        kept = [
+            Piece(p.trajectory, p.frames[own[: len(p.frames)]]) for p, own in zip(some, found[name].kept, strict=True)
+        ]
         dropped = sum(len(p.frames) for p in some) - sum(len(p.frames) for p in kept)
         gaps = found[name].num_missing > dropped * int(np.prod(shape[2:]))
         fields = layout.u if mask is None or not gaps else _cleared(layout.u, mask)
@@ -117,14 +121,17 @@ def digest(split: Split) -> str:
         checksum = zlib.crc32(np.ascontiguousarray(values), checksum)  # pyright: ignore[reportArgumentType]
 
     sampled = 4 * int(np.prod(split.u.shape)) > _WHOLE
-    for array in split._replace(measured=None):
-        if sampled and array is not None and array.shape[:2] == split.u.shape[:2] and array.ndim == split.u.ndim:
+    for name in Split._fields:
+        array: Field | None = None if name == "measured" else getattr(split, name)
+        if array is None:
+            continue
+        if sampled and array.ndim == split.u.ndim and array.shape[:2] == split.u.shape[:2]:
             add(np.array(array.shape))
             count = array.shape[0] * array.shape[1]
             for number in np.unique(np.linspace(0, count - 1, min(_SAMPLED, count)).round().astype(int)):
                 add(array[tuple(map(int, np.unravel_index(number, array.shape[:2])))])
         else:
-            for one in () if array is None else array:
+            for one in array:
                 add(one)
     return f"{checksum:08x}"
 
@@ -151,7 +158,7 @@ def _survey(
             infinite["u"].look(frames.start, values)
             if u_true is not None:
                 infinite["u_true"].look(frames.start, u_true[i, frames])
-            if measured and not num_missing:
+            if measured and not num_missing and infinite["u"].number == 0:
                 collector = collector or Collector(u.shape, values)
                 collector.add(frames.start, values, None)
         problems += too_short(piece.trajectory, int(kept[i].sum()))
@@ -179,7 +186,9 @@ def _key(layout: Layout, pieces: Pieces, path: str) -> str:
         about = os.stat(file)
         parts.append(f"{os.path.relpath(file, path)} {about.st_size} {about.st_mtime_ns}")
     for name, some in pieces.items():
-        parts.append(f"{name} {digest(make_split(layout, some, StreamedField(layout.u, some, np.float32), None, None))}")
+        parts.append(
+            f"{name} {digest(make_split(layout, some, StreamedField(layout.u, some, np.float32), None, None))}"
+        )
         parts += [f"{piece.trajectory} {zlib.crc32(piece.frames.astype(np.int64).tobytes())}" for piece in some]
     parts += [f"{name} {array.shape} {array.dtype}" for name in ("mask", "u_true") if (array := getattr(layout, name))]
     return f"{zlib.crc32(chr(10).join(parts).encode()):08x}"
@@ -204,7 +213,7 @@ def _read(place: str, pieces: Pieces) -> dict[str, _Surveyed] | None:
     if not place or not os.path.exists(place):
         return None
     try:
-        with np.load(place) as file:
+        with open(place, "rb") as handle, np.load(handle) as file:
             arrays = dict(file)
         found = {}
         for name in pieces:

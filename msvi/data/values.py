@@ -52,7 +52,7 @@ def find_warnings(dataset: Dataset) -> Iterator[str]:
             f"Frames are up to {longest:.4g} apart, {longest / usual:.3g} times the usual {usual:.4g}; what happens in "
             "such gaps is guessed, so cut the trajectories there or store more frames."
         )
-    missing = 1 - train.statistics().count.sum() / (train.lengths.sum() * np.prod(train.u.shape[2:]))
+    missing = 1 - train.statistics().number.sum() / (train.lengths.sum() * np.prod(train.u.shape[2:]))
     if missing > _MISSING:
         yield f"Of the values to learn from {100 * missing:.1f} % are missing; the gaps are guessed."
     yield from _channels(train)

@@ -1,6 +1,7 @@
 """Arrays in files, of which nothing is read before it is asked for, and then in blocks as they are stored."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -59,9 +60,13 @@ def stored(array: Any, path: str, repeat: int | None = None) -> StoredArray:
       path: for errors.
       repeat: trajectories that are all the same.
     """
+    there = os.path.exists(path)
 
     def read(rows: slice, frames: slice, *points: slice) -> np.ndarray:
         with reading(path):
+            # A Zarr store that is gone would be read as what fills its chunks, an open file as if it were there.
+            if there and not os.path.exists(path):
+                raise FileNotFoundError("it is gone")
             if repeat is None:
                 return np.asarray(array[(rows, frames, *points)])
             values = np.asarray(array[(frames, *points)])
