@@ -25,8 +25,8 @@ def test_waves_of_any_domain():
         np.testing.assert_allclose(u.std(axis=(1, 2)), 1.0, rtol=0.05)
         assert 0.01 < np.abs(u[1] - u[0]).mean() < 0.5
     power = [np.abs(np.fft.rfft2(u[0]) / u[0].size) ** 2 for u in (small, large)]
-    waves = [np.hypot(np.fft.fftfreq(n, 1 / 4)[:, None], np.fft.rfftfreq(n, 1 / 4)[None]) for n in (64, 128)]
-    lengths = [np.sqrt((k**2 * p).sum() / p.sum()) for k, p in zip(waves, power, strict=True)]
+    numbers = [np.hypot(np.fft.fftfreq(n, 1 / 4)[:, None], np.fft.rfftfreq(n, 1 / 4)[None]) for n in (64, 128)]
+    lengths = [np.sqrt((k**2 * p).sum() / p.sum()) for k, p in zip(numbers, power, strict=True)]
     np.testing.assert_allclose(*lengths, rtol=0.1)
 
 
