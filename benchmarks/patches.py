@@ -8,7 +8,6 @@ own, it writes the data file, times steps, trains for a few, validates and evalu
 `train.patch_cells`.
 """
 
-import dataclasses
 import json
 import os
 import shutil
@@ -20,8 +19,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from benchmarks.systems.learn import custom_config
 from benchmarks.timing import time_step
+from benchmarks.waves import COARSENING, patches_config, waves
 from msvi.cli import entry
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
@@ -42,10 +41,6 @@ FRAMES = flags.DEFINE_integer("frames", 65, "Of each trajectory.", lower_bound=3
 FOLDER = flags.DEFINE_string("folder", "runs/patches", "Of data files and runs; emptied before.")
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
 ALONE = flags.DEFINE_boolean("alone", False, "Measure one domain in this process, and print it as JSON.")
-
-# Points per coarse cell and axis, and cells to count in a patch, which is smaller than the smallest domain also with
-# those around it that act on them.
-_COARSENING, _PATCH = 4, 8
 
 
 def main() -> None:
@@ -76,7 +71,7 @@ def measure(points: int, folder: str) -> dict:
     folder = os.path.join(folder, str(points))
     shutil.rmtree(folder, ignore_errors=True)
     path = write_file(folder, points)
-    config = own_config(path)
+    config = patches_config(path, STEPS.value)
     step = measure_step(config)
     began = time.monotonic()
     train(config, os.path.join(folder, "run"))
@@ -84,8 +79,8 @@ def measure(points: int, folder: str) -> dict:
     result = evaluate(os.path.join(folder, "run"), os.path.join(folder, "results")).result
     return {
         "points": [points, points],
-        "cells": [points // _COARSENING] * 2,
-        "latents": (points // _COARSENING) ** 2 * (1 + config.model.micro_dim),
+        "cells": [points // COARSENING] * 2,
+        "latents": (points // COARSENING) ** 2 * (1 + config.model.micro_dim),
         "file_gib": os.path.getsize(path) / 2**30,
         **step,
         "train_s": trained - began,
@@ -93,17 +88,6 @@ def measure(points: int, folder: str) -> dict:
         "peak_memory_gib": peak_memory_gib(),
         "config": result["config"],
     }
-
-
-def own_config(path: str) -> Config:
-    """`configs/custom.py` with the microscale in cells and patches, whose size does not depend on the file."""
-    config = custom_config(path, steps=STEPS.value, layout="cells")
-    model = dataclasses.replace(config.model, coarsening=_COARSENING, n_sigma=1, micro_dim=2)
-    forecast = dataclasses.replace(config.forecast, num_members=8, stride=4)
-    optimization = dataclasses.replace(
-        config.train, patch_cells=_PATCH, log_every=STEPS.value, eval_every=STEPS.value, batch_windows=2
-    )
-    return dataclasses.replace(config, model=model, train=optimization, forecast=forecast)
 
 
 def measure_step(config: Config) -> dict:
@@ -119,27 +103,14 @@ def measure_step(config: Config) -> dict:
 
 
 def write_file(folder: str, points: int) -> str:
-    """A data file of waves on a domain of one cell for each `_COARSENING` points; its path."""
+    """A data file of waves on a domain of one cell for each `COARSENING` points; its path."""
     rng = np.random.default_rng(0)
     u = np.stack([waves(rng, points, FRAMES.value) for _ in range(sum(NUMBER.value))])[..., None]
     os.makedirs(folder, exist_ok=True)
-    path, x = os.path.join(folder, "waves.npz"), np.arange(points) / _COARSENING
+    path, x = os.path.join(folder, "waves.npz"), np.arange(points) / COARSENING
     split = np.repeat(SPLITS, NUMBER.value)
     np.savez(path, u=u, t=0.1 * np.arange(FRAMES.value), x=x, y=x, boundary=np.array(["periodic"] * 2), split=split)
     return path
-
-
-def waves(rng: np.random.Generator, points: int, frames: int) -> np.ndarray:
-    """`sum a_k cos(k x - |k| t + phase)` with a deviation of one, `(time, *grid)`; lengths are in cells."""
-    k = (
-        2 * np.pi * np.fft.fftfreq(points, 1 / _COARSENING)[:, None],
-        2 * np.pi * np.fft.rfftfreq(points, 1 / _COARSENING),
-    )
-    size = np.hypot(*k)
-    start = np.fft.rfft2(rng.standard_normal((points, points))) * size * np.exp(-((size / 1.5) ** 2))
-    start /= np.fft.irfft2(start).std()
-    t = 0.1 * np.arange(frames)
-    return np.stack([np.fft.irfft2(start * np.exp(-1j * size * s)) for s in t]).astype(np.float32)
 
 
 def format_domain(domain: dict) -> str:

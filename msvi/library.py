@@ -415,7 +415,9 @@ class Model:
         """So many frames of the training data at random, `(frame, *grid, channel)`, NaN where nothing was observed."""
         if os.path.isfile(self.workdir):
             raise InputError(f"{self.workdir} is an archive, which has no training data; give `initial`, fields.")
-        return some_frames(load_dataset(self.config.case, self.config.data).train, number, seed)
+        return some_frames(
+            load_dataset(self.config.case, self.config.data, self.config.train.data_on).train, number, seed
+        )
 
     def _described(self, arrays: dict[str, np.ndarray], t: np.ndarray, parts: bool, several: bool) -> xr.Dataset:
         """A forecast of fields `(initial, ...)` under the names of the data."""

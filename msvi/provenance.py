@@ -1,6 +1,7 @@
 """What a number depends on beside the configuration: versions, the device, files by their checksums; and its memory."""
 
 import importlib.metadata
+import os
 import platform
 import resource
 import sys
@@ -19,6 +20,11 @@ def versions(*others: str) -> dict[str, str]:
     """
     found = {name: importlib.metadata.version(name) for name in (*_PACKAGES, *others)}
     return found | {"python": platform.python_version(), "device": jax.devices()[0].device_kind}
+
+
+def host_bytes() -> int:
+    """Memory of the host."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def peak_memory_gib() -> float:

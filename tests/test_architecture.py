@@ -50,7 +50,10 @@ FOLDERS = {m for m in MODULES if len(ast.parse(MODULES[m].read_text(encoding="ut
 # that the groups of the configuration stand below the wings that they belong to.
 LAYERS = (
     ("msvi.types", "msvi.errors", "msvi.writing", "msvi.provenance", "msvi.backend"),
-    ("msvi.data.labels", "msvi.data.times", "msvi.data.split"),
+    (
+        *(f"msvi.data.{name}" for name in ("labels", "times", "statistics", "streamed", "split")),
+        "msvi.data.formats.arrays",
+    ),
     ("msvi.data.formats", "msvi.data.equations"),
     tuple(f"msvi.{wing}.config" for wing in ("model", "inference", "forecast", "training", "data", "baselines")),
     ("msvi.data",),

@@ -1,8 +1,6 @@
 """The systems: how their models are trained, their truths and their sensors."""
 
 import dataclasses
-import os
-import runpy
 
 import numpy as np
 from scipy import fft
@@ -11,13 +9,12 @@ from benchmarks.assimilation import solvers
 from benchmarks.assimilation.twin import Twin
 from benchmarks.systems.base import data_file, noise_of
 from benchmarks.systems.kuramoto_sivashinsky import LYAPUNOV, KuramotoSivashinsky
-from benchmarks.systems.learn import custom_config
-from msvi.config import Config, from_dict
+from benchmarks.systems.learn import case_config, custom_config
+from msvi.config import Config
 from msvi.data.dataset import load_dataset
 from msvi.data.equations.burgers_1d import Burgers1D
 from msvi.data.equations.kdv_1d import KortewegDeVries1D
 
-_CONFIGS = os.path.join(os.path.dirname(__file__), "..", "..", "configs")
 # Of the sensors, in deviations of the field; of the truths of Kuramoto–Sivashinsky and of what may be, of which no
 # training trajectory is one.
 _NOISE, _TRUTHS, _STATES = 0.05, 200, 201
@@ -35,12 +32,8 @@ def training_config(system: str, data: str, steps: int | None, variant: str, cac
     if system == "kuramoto_sivashinsky":
         path = data_file(KuramotoSivashinsky(), data)
         return custom_config(path, 0, steps, noise_of(path)[0], "cells", system)
-    values = runpy.run_path(os.path.join(_CONFIGS, f"{system}.py"))["get_config"](variant).to_dict()
-    if cache is not None:
-        values["data"]["cache_dir"] = cache
-    if steps is not None:
-        values["train"]["steps"] = steps
-    return from_dict(values)
+    data_changes = {} if cache is None else {"cache_dir": cache}
+    return case_config(system, variant, data=data_changes, train={} if steps is None else {"steps": steps})
 
 
 def make_twin(system: str, config: Config, runs: int) -> Twin:

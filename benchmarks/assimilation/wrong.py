@@ -5,7 +5,8 @@ import numpy as np
 from benchmarks.assimilation.twin import Settings, Twin
 from msvi.library import Model
 
-# An error counts as small that is at most so many times that of the filter's last times; of how many truths.
+# An error counts as small that is at most so many times that of the filter in the last quarter of all truths; of how
+# many truths.
 _NEAR, _TRUTHS = 2.0, 4
 
 
@@ -16,7 +17,7 @@ def found_after(model: Model, twin: Twin, settings: Settings) -> list[float]:
     """
     period = twin.period / (twin.t[1] - twin.t[0])
     half, eighth = round(period / 2), max(round(period / 8), 1)
-    found = []
+    errors = []
     for run, truth in enumerate(twin.truth[:_TRUTHS]):
         wrong = truth[half - eighth : half + eighth + 1]
         analysis = model.assimilate(
@@ -34,10 +35,14 @@ def found_after(model: Model, twin: Twin, settings: Settings) -> list[float]:
         )
         mean = np.stack([analysis.filtered[f"{name}_mean"].values for name in model.labels.channels or ("u",)], axis=-1)
         mean = mean.reshape(truth.shape)
-        errors = np.sqrt(np.mean((mean - truth) ** 2, axis=tuple(range(1, truth.ndim))))
-        level = _NEAR * np.sqrt(np.mean(errors[-len(errors) // 4 :] ** 2))
-        large = np.flatnonzero(~(errors <= level))
-        first = 0 if not large.size else large[-1] + 1
-        settled = level < 0.5 * truth.reshape(-1, truth.shape[-1]).std(axis=0).max() and first < 0.75 * len(errors)
-        found.append(float(first / period) if settled else float("inf"))
-    return found
+        errors.append(np.sqrt(np.mean((mean - truth) ** 2, axis=tuple(range(1, truth.ndim)))))
+    level = _NEAR * np.sqrt(np.mean([own[-len(own) // 4 :] ** 2 for own in errors]))
+    deviation = twin.truth.reshape(-1, twin.truth.shape[-1]).std(axis=0).max()
+    return [_settles(own, level) / period if level < 0.5 * deviation else float("inf") for own in errors]
+
+
+def _settles(errors: np.ndarray, level: float) -> float:
+    """The frame from which on errors stay below a level, infinite if that is in the last quarter."""
+    large = np.flatnonzero(~(errors <= level))
+    first = large[-1] + 1 if large.size else 0
+    return float(first) if first < 0.75 * len(errors) else float("inf")

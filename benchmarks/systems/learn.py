@@ -16,7 +16,7 @@ from msvi.training.loop import train
 from msvi.training.trained import load_trained
 from msvi.training.workdir import Workdir
 
-_DEFAULT = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "custom.py")
+_CONFIGS = os.path.join(os.path.dirname(__file__), "..", "..", "configs")
 
 # What a system changes where the microscale is in cells.
 _OWN = {
@@ -29,6 +29,14 @@ _OWN = {
         "train": {"batch_windows": 4, "steps": 7000},
     },
 }
+
+
+def case_config(case: str, variant: str = "default", **changes: dict[str, Any]) -> Config:
+    """`configs/<case>.py:<variant>`, with the fields of groups that are to be changed."""
+    values = runpy.run_path(os.path.join(_CONFIGS, f"{case}.py"))["get_config"](variant).to_dict()
+    for group, fields in changes.items():
+        values[group] |= fields
+    return from_dict(values)
 
 
 def custom_config(
@@ -49,11 +57,8 @@ def custom_config(
       layout: of the microscale.
       system: whose file it is, which may change something where the microscale is in cells.
     """
-    values = runpy.run_path(_DEFAULT)["get_config"]().to_dict()
-    values["model"]["micro_layout"] = layout
-    for group, fields in _OWN.get(system, {}).items() if layout == "cells" else ():
-        values[group] |= fields
-    config = from_dict(values)
+    changes = _OWN.get(system, {}) if layout == "cells" else {}
+    config = case_config("custom", **changes | {"model": changes.get("model", {}) | {"micro_layout": layout}})
     data = dataclasses.replace(config.data, path=path, noise_std=noise_std)
     optimization = config.train if steps is None else dataclasses.replace(config.train, steps=steps)
     return dataclasses.replace(config, seed=seed, data=data, train=optimization)

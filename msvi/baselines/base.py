@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msvi.data.split import Dataset, Split, spread
+from msvi.data.split import Dataset, Split
+from msvi.data.statistics import spread
 from msvi.errors import InputError
 
 # Numbers and frames from which a baseline is fitted in seconds.

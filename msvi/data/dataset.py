@@ -18,12 +18,13 @@ from msvi.errors import InputError
 _SIZES = tuple(f"num_{name}" for name in SPLITS)
 
 
-def load_dataset(case: str, config: DataConfig) -> Dataset:
+def load_dataset(case: str, config: DataConfig, place: str = "auto") -> Dataset:
     """The data set of `case`: from its file; or from the cache if it is there, generated and cached if not.
 
     Args:
       case: name of the equation, a key of `EQUATIONS`.
       config: which trajectories, and where they are kept.
+      place: `train.data_on`, which says whether the fields of a data file stay in it; generated ones always do.
 
     Raises:
       InputError: the file cannot be used, the cached data are damaged or hold other parameters, or the solution is not
@@ -34,7 +35,8 @@ def load_dataset(case: str, config: DataConfig) -> Dataset:
         if not config.path:
             raise InputError("`data.path` is empty; give the data file, --config.data.path=FILE.")
         sizes = (getattr(config, size) for size in _SIZES)
-        return load_recorded(config.path, config.boundary, *sizes, seed=config.seed)
+        kept = {"place": place, "cache_dir": config.cache_dir}
+        return load_recorded(config.path, config.boundary, *sizes, seed=config.seed, **kept)
     if isinstance(equation, Cylinder2D):
         return load_flow(equation, config.path, config.cache_dir, config.num_test)
     parameters: dict[str, Any] = {"equation": dataclasses.asdict(equation)}

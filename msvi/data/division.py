@@ -1,9 +1,8 @@
 """Which trajectories of a data file are learned from, validated on and tested on."""
 
-from typing import NamedTuple
-
 import numpy as np
 
+from msvi.data.formats.arrays import Piece
 from msvi.data.split import SPLITS
 
 # Fewer trajectories than this are cut by time.
@@ -12,13 +11,6 @@ _FEWEST = 3
 _PART = 0.1
 # Frames that a trajectory, or a part of one, needs.
 LEAST_FRAMES = 2
-
-
-class Piece(NamedTuple):
-    """Observed frames of one trajectory: numbers, increasing."""
-
-    trajectory: int
-    frames: np.ndarray
 
 
 def divide(

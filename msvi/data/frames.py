@@ -1,13 +1,17 @@
-"""From pieces of trajectories in a file to the arrays of the splits, with little else in memory beside them."""
+"""From pieces of trajectories in a file to the arrays of the splits, with little else in memory beside them.
+
+`msvi.data.survey` does the same where the arrays are too large, and leaves them in the file.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from msvi.data.division import LEAST_FRAMES, Piece, cut_by_time
-from msvi.data.formats.arrays import StoredArray, blocks, mapped
+from msvi.data.division import LEAST_FRAMES, cut_by_time
+from msvi.data.formats.arrays import Piece, StoredArray, blocks, mapped
 from msvi.data.formats.layout import Layout
 from msvi.data.split import Split
+from msvi.data.streamed import Field
 
 # Pieces of each split, by its name.
 Pieces = dict[str, list[Piece]]
@@ -60,14 +64,14 @@ def read_splits(layout: Layout, pieces: Pieces) -> Reading:
     if layout.mask is None:
         mask = {name: _where_numbers(fields) for name, fields in u.items()}
     elif len(layout.mask.shape) > 2:
-        mask = _read(_as_fields(layout.mask, shape), pieces, shape[2:], bool)
+        mask = _read(as_fields(layout.mask, shape), pieces, shape[2:], bool)
     else:  # whole frames, which the pieces leave out
         mask = nothing
     seen = [m for m in mask.values() if layout.mask is None and m is not None]
     num_missing = sum(m.size - int(np.count_nonzero(m)) for m in seen)
     finished = {name: _finish(layout, pieces[name], u[name], mask[name], u_true[name]) for name in pieces}
     problems = [problem for _, found in finished.values() for problem in found]
-    forcing, found = _read_forcing(layout, pieces)
+    forcing, found = read_forcing(layout, pieces)
     problems += found
     splits = {
         name: split._replace(**forcing[name])
@@ -95,7 +99,7 @@ def _read(array: StoredArray, pieces: Pieces, shape: tuple[int, ...], dtype: typ
     return found
 
 
-def _as_fields(mask: StoredArray, shape: tuple[int, ...]) -> StoredArray:
+def as_fields(mask: StoredArray, shape: tuple[int, ...]) -> StoredArray:
     """A mask of points as one of values, which repeats it for each channel."""
     return mask if mask.shape == shape else mapped(mask, (*mask.shape, 1), lambda values: values[..., None])
 
@@ -115,40 +119,51 @@ def _finish(
 ) -> tuple[Split | None, list[tuple[str, str]]]:
     """A split without its forcing, and the problems with it; the arrays are changed in place."""
     points, kept, problems = tuple(range(1, u.ndim - 1)), [], []
-    mend = {
-        "u": "make `mask` false there" if layout.mask is not None else "make them NaN where they are missing",
-        "u_true": "correct the truth or leave it out",
-    }
     for i, piece in enumerate(pieces):
         chosen = piece.frames - piece.frames[0]
         if mask is not None:
             np.copyto(u[i], 0, where=~mask[i])
             chosen = chosen[mask[i].any(axis=points)[chosen]]
         kept.append(Piece(piece.trajectory, piece.frames[0] + chosen))
-        if len(chosen) < LEAST_FRAMES:
-            text = f"has {len(chosen)} observed frames in what is used of trajectory {piece.trajectory}"
-            problems.append(("frames", f"{text}, expected at least {LEAST_FRAMES}; leave it out, or add frames"))
+        problems += too_short(piece.trajectory, len(chosen))
         for name, array in (("mask", mask), ("u", u), ("u_true", u_true)):
             if array is not None:
                 _choose(array[i], chosen)
                 if name != "mask":
-                    problems += _infinite(name, array[i], kept[-1], mend[name])
+                    infinite = Infinite(name, kept[-1], layout.mask is not None)
+                    infinite.look(0, array[i])
+                    problems += infinite.problems()
     if problems:
         return None, problems
+    observed = sum(len(piece.frames) for piece in kept)
+    if mask is not None and np.count_nonzero(mask) == observed * np.prod(u.shape[2:]):
+        mask = None
+    longest = max(len(piece.frames) for piece in kept)
+    u_true, mask = (None if array is None else array[:, :longest] for array in (u_true, mask))
+    return make_split(layout, kept, u[:, :longest], mask, u_true), []
+
+
+def make_split(layout: Layout, kept: list[Piece], u: Field, mask: Field | None, u_true: Field | None) -> Split:
+    """A split without its forcing, of these observed frames and what was found at them."""
     lengths, times, rows = np.array([len(piece.frames) for piece in kept]), layout.times, [p.trajectory for p in kept]
     longest, origin = int(lengths.max()), layout.origin[rows]
-    if mask is not None and np.count_nonzero(mask) == lengths.sum() * np.prod(u.shape[2:]):
-        mask = None
-    u_true, mask = (None if array is None else array[:, :longest] for array in (u_true, mask))
     return Split(
         t=np.stack([_continue(times[row, frames], longest) for row, frames in kept]),
-        u=u[:, :longest],
+        u=u,
         u_true=u_true,
         mask=mask,
         num_frames=None if (lengths == longest).all() else lengths,
         mu=None if layout.mu is None else layout.mu[rows].astype(np.float32),
         origin=origin if origin.any() else None,
-    ), []
+    )
+
+
+def too_short(trajectory: int, frames: int) -> list[tuple[str, str]]:
+    """The problem with a trajectory of which so many frames were observed, if it is one."""
+    if frames >= LEAST_FRAMES:
+        return []
+    text = f"has {frames} observed frames in what is used of trajectory {trajectory}"
+    return [("frames", f"{text}, expected at least {LEAST_FRAMES}; leave it out, or add frames")]
 
 
 def _choose(array: np.ndarray, frames: np.ndarray) -> None:
@@ -158,7 +173,7 @@ def _choose(array: np.ndarray, frames: np.ndarray) -> None:
     array[len(frames) :] = 0
 
 
-def _read_forcing(layout: Layout, pieces: Pieces) -> tuple[dict[str, dict[str, np.ndarray]], list[tuple[str, str]]]:
+def read_forcing(layout: Layout, pieces: Pieces) -> tuple[dict[str, dict[str, np.ndarray]], list[tuple[str, str]]]:
     """All of the forcing of each piece's trajectory and its times, by the names in `Split`, and the problems with it.
 
     After the last time it goes on with its last value.
@@ -169,7 +184,9 @@ def _read_forcing(layout: Layout, pieces: Pieces) -> tuple[dict[str, dict[str, n
     given = {name: [Piece(row, np.flatnonzero(np.isfinite(times[row]))) for row, _ in pieces[name]] for name in pieces}
     for name, forcing in _read(layout.forcing, given, shape[2:], np.float32).items():
         for to, piece in zip(forcing, given[name], strict=True):
-            problems += _infinite("forcing", to[: len(piece.frames)], piece, "correct them")
+            infinite = Infinite("forcing", piece)
+            infinite.look(0, to[: len(piece.frames)])
+            problems += infinite.problems()
             to[len(piece.frames) :] = to[len(piece.frames) - 1]
         filling = ((0, 0), (0, shape[1] - forcing.shape[1]), *((0, 0) for _ in shape[2:]))
         found[name] = {
@@ -184,15 +201,42 @@ def _continue(t: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([t, t[-1] + (t[-1] - t[-2]) * np.arange(1, length - len(t) + 1)])
 
 
-def _infinite(name: str, values: np.ndarray, piece: Piece, mend: str) -> list[tuple[str, str]]:
-    """The problem with values that are not finite, if there are any."""
-    bad = ~np.isfinite(values)
-    if not bad.any():
-        return []
-    frame, *where = np.argwhere(bad)[0].tolist()
-    text = (
-        f"holds {int(bad.sum())} values of `{name}` that are not finite in single precision in trajectory "
-        f"{piece.trajectory}, the first at (time, ...) = {(int(piece.frames[frame]), *where)}; {mend}, or take a "
-        "larger unit"
-    )
-    return [(name, text)]
+class Infinite:
+    """Counts values of an array that are not finite in one piece, a few frames at a time.
+
+    Args:
+      name: of the array.
+      piece: where its frames stand in the file.
+      masked: whether the file has a mask, to say how to mend it.
+
+    Attributes:
+      number: of such values so far.
+    """
+
+    def __init__(self, name: str, piece: Piece, masked: bool = False):
+        self._name, self._piece, self._masked = name, piece, masked
+        self.number, self._first = 0, ()
+
+    def look(self, start: int, values: np.ndarray) -> None:
+        """At frames `(time, ...)` from number `start` of the piece on."""
+        bad = ~np.isfinite(values)
+        if bad.any():
+            frame, *where = np.argwhere(bad)[0].tolist()
+            self._first = self._first or (int(self._piece.frames[start + frame]), *where)
+            self.number += int(bad.sum())
+
+    def problems(self) -> list[tuple[str, str]]:
+        """The problem with them, if there are any."""
+        if not self.number:
+            return []
+        mend = {
+            "u": "make `mask` false there" if self._masked else "make them NaN where they are missing",
+            "u_true": "correct the truth or leave it out",
+            "forcing": "correct them",
+        }
+        text = (
+            f"holds {self.number} values of `{self._name}` that are not finite in single precision in trajectory "
+            f"{self._piece.trajectory}, the first at (time, ...) = {self._first}; {mend[self._name]}, or take a larger "
+            "unit"
+        )
+        return [(self._name, text)]

@@ -1,7 +1,6 @@
 """Trajectories from a data file: which file it is, what it lacks, and the data set it makes."""
 
 import contextlib
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
@@ -15,7 +14,9 @@ from msvi.data.formats.files import open_variables, recognise
 from msvi.data.formats.layout import Layout, from_variables
 from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
 from msvi.data.problems import find_problems, gather, refuse
-from msvi.data.split import SPLITS, Dataset, Split, check_dataset
+from msvi.data.split import SPLITS, Dataset, check_dataset
+from msvi.data.streamed import StreamedField
+from msvi.data.survey import digest, stays_on_disk, survey_splits
 from msvi.data.values import find_value_problems
 
 
@@ -77,7 +78,14 @@ def record(kind: str, layout: Layout, pieces: Pieces, problems: list[tuple[str, 
 
 
 def load_recorded(
-    path: str, boundary: tuple[str, ...], num_train: int, num_val: int, num_test: int, seed: int
+    path: str,
+    boundary: tuple[str, ...],
+    num_train: int,
+    num_val: int,
+    num_test: int,
+    seed: int,
+    place: str = "auto",
+    cache_dir: str = "",
 ) -> Dataset:
     """The trajectories of a data file in the layout of `msvi.data.formats.layout`, of PDEBench or of The Well.
 
@@ -86,20 +94,47 @@ def load_recorded(
       boundary: kind of each axis; if empty, what the file says.
       num_train, num_val, num_test: trajectories per split; 0 for what `divide` takes of its own accord.
       seed: of the division, where the file has none.
+      place: `train.data_on`: with `disk` fields stay in the file, which remains open, until they are looked at; with
+        `auto` they do if they would take more than half of the host's memory.
+      cache_dir: folder that keeps what was found in a file whose fields stay there; "" for none.
 
     Raises:
-      InputError: the file is damaged or of an unknown kind; or with all that it lacks; or a value is not finite.
+      InputError: the file is damaged or of an unknown kind; or with all that it lacks; or a value is not finite; or it
+        is a NumPy archive, which is read whole, and too large for that.
     """
-    with open_layout(path) as (_, layout):
+    with contextlib.ExitStack() as stack:
+        kind, layout = _open(path, stack)
         layout, pieces, problems = plan(layout, boundary, (num_train, num_val, num_test), seed)
         refuse(path, [text for _, text in problems])
-        found = read_splits(layout, pieces)
+        found = read(kind, layout, pieces, path, place, cache_dir)
         refuse(path, gather(found.problems))
         dataset = assemble(layout, found)
         refuse(path, find_value_problems(dataset))
+        if isinstance(dataset.train.u, StreamedField):
+            stack.pop_all()  # open as long as the fields are there
     if found.num_missing:
         print(f"{path}: {missing_text(found)}")
     return check_dataset(dataset)
+
+
+def read(kind: str, layout: Layout, pieces: Pieces, path: str, place: str = "auto", cache_dir: str = "") -> Reading:
+    """The splits, with their fields in memory or left in the file, which has to stay open then.
+
+    Args:
+      kind: of file, in words.
+      place, cache_dir: as for `load_recorded`.
+
+    Raises:
+      InputError: the file is damaged, or a NumPy archive that is too large for the memory.
+    """
+    if not stays_on_disk(layout, pieces, place):
+        return read_splits(layout, pieces)
+    if kind != "NumPy archive":
+        return survey_splits(layout, pieces, path, cache_dir)
+    if place == "auto":
+        text = "is a NumPy archive, which is read whole, and takes more than half of the memory"
+        refuse(path, [f"{text}; write it as Zarr, NetCDF-4 or HDF5, of which frames are read when they are needed"])
+    return read_splits(layout, pieces)
 
 
 def find_setting_problems(found: Recording, coarsening: int = 0, pooling: int = 0, window: int = 0) -> list[str]:
@@ -139,7 +174,7 @@ def assemble(layout: Layout, found: Reading) -> Dataset:
         val=found.splits["val"],
         test=found.splits["test"],
         coarsening=None if layout.coarsening is None else int(layout.coarsening),
-        digest=_digest(found.splits["train"]),
+        digest=digest(found.splits["train"]),
         labels=layout.labels,
     )
 
@@ -213,16 +248,6 @@ def coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
 def _boundary(layout: Layout) -> tuple[str, ...]:
     """Of a layout in which no problem with it was found."""
     return cast(tuple[str, ...], layout.boundary)
-
-
-def _digest(split: Split) -> str:
-    """CRC-32 of all arrays of a split, as hexadecimal digits; of what was read, so wherever the file lies."""
-    checksum = 0
-    for array in split:
-        for one in () if array is None else array:
-            # NumPy annotates its arrays as buffers from Python 3.12 on.
-            checksum = zlib.crc32(np.ascontiguousarray(one), checksum)  # pyright: ignore[reportArgumentType]
-    return f"{checksum:08x}"
 
 
 def last_size(array: np.ndarray | StoredArray | None) -> int:

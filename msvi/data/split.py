@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from msvi.data.labels import Labels
+from msvi.data.statistics import Collector, Statistics, blocks_of_frames, spread
+from msvi.data.streamed import Field, StreamedField
 from msvi.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -29,18 +31,20 @@ class Split(NamedTuple):
         is in seconds since 1970. None for zeros.
       inside: whether the random parameters of each trajectory lie in the range of those learned from, `(trajectory,)`;
         None where they are not known.
+      measured: what the values of `u` are like, where that was found when they were read; see `statistics`.
     """
 
     t: np.ndarray
-    u: np.ndarray
-    u_true: np.ndarray | None = None
-    mask: np.ndarray | None = None
+    u: Field
+    u_true: Field | None = None
+    mask: Field | None = None
     num_frames: np.ndarray | None = None
     mu: np.ndarray | None = None
     forcing: np.ndarray | None = None
     forcing_t: np.ndarray | None = None
     origin: np.ndarray | None = None
     inside: np.ndarray | None = None
+    measured: Statistics | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -57,41 +61,51 @@ class Split(NamedTuple):
         frames = np.broadcast_to(frames.reshape(-1, *(1,) * (len(shape) - 1)), shape)
         return frames if mask is None else frames & mask
 
+    def statistics(self) -> Statistics:
+        """What the values of `u` are like, in one pass unless that is known."""
+        if self.measured is not None:
+            return self.measured
+        pieces, collector = list(blocks_of_frames(self.u.shape)), None
+        for i in range(len(self.u)):
+            observed = self.observed(i)
+            for frames in pieces:
+                u = self.u[i, frames]
+                collector = collector or Collector(self.u.shape, u)
+                collector.add(frames.start, u, None if observed is None else observed[frames])
+        assert collector is not None  # a split has a trajectory
+        return collector.statistics()
+
 
 def some_frames(split: Split, number: int, seed: int) -> np.ndarray:
     """So many frames of a split at random, or all where there are less, `(frame, *grid, channel)`, NaN where nothing
     was observed."""
-    masks = [split.observed(trajectory) for trajectory in range(len(split.u))]
-    axes = tuple(range(1, split.u.ndim - 1))
-    places = [
-        (i, k)
-        for i, mask in enumerate(masks)
-        for k in (range(split.u.shape[1]) if mask is None else np.flatnonzero(mask.any(axis=axes)))
-    ]
+    places = [(i, k) for i, length in enumerate(split.lengths) for k in range(length)]
     chosen = np.random.default_rng(seed).choice(len(places), min(number, len(places)), replace=False)
     frames = []
     for i, k in (places[one] for one in chosen):
-        frame, mask = np.array(split.u[i, k]), masks[i]
-        frames.append(frame if mask is None else np.where(mask[k], frame, np.nan))
+        frame = np.array(split.u[i, k])
+        frames.append(frame if split.mask is None else np.where(split.mask[i, k], frame, np.nan))
     return np.stack(frames)
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """At most so many of the numbers up to `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-
-
-def cut_windows(split: Split, length: int, every: int) -> Split:
+def cut_windows(split: Split, length: int, every: int, most: int | None = None) -> Split:
     """Windows of `length` frames of each trajectory, one beginning `every` frames after the other, as trajectories
     of their own.
 
     What is left at the end of one is dropped; a trajectory that is shorter is one window. Parameters and forcing, whose
     times stay, are those of the trajectory.
+
+    Args:
+      most: frames in all; of more some windows are taken, evenly spread.
     """
     length = min(length, split.t.shape[1])
     starts = [(i, s) for i, n in enumerate(split.lengths) for s in range(0, max(n - length, 0) + 1, every)]
+    if most is not None and len(starts) * length > most:
+        starts = [starts[number] for number in spread(len(starts), max(1, most // length))]
 
-    def cut(array: np.ndarray) -> np.ndarray:
+    def cut(array: Field) -> Field:
+        if isinstance(array, StreamedField):
+            return array.windows(starts, length)
         return np.stack([array[i, s : s + length] for i, s in starts])
 
     frames = {name: cut(array) for name in ("u_true", "mask") if (array := getattr(split, name)) is not None}
@@ -102,7 +116,8 @@ def cut_windows(split: Split, length: int, every: int) -> Split:
     }
     lengths = np.array([min(length, split.lengths[i] - s) for i, s in starts])
     num_frames = None if (lengths == length).all() else lengths
-    return Split(cut(split.t), cut(split.u), num_frames=num_frames, **frames, **others)
+    found = Split(np.asarray(cut(split.t)), cut(split.u), num_frames=num_frames)
+    return found._replace(**frames, **others)
 
 
 class Dataset(NamedTuple):
@@ -155,6 +170,8 @@ def check_dataset(dataset: Dataset) -> Dataset:
         split = getattr(dataset, name)
         for field in axes:
             values = getattr(split, field)
+            if isinstance(values, StreamedField):  # which was looked at when it was surveyed
+                continue
             for trajectory, one in enumerate(() if values is None else values):  # one at a time: they may be large
                 bad = ~np.isfinite(one)
                 if bad.any():

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from msvi.data.formats.layout import AXES
-from msvi.data.split import Dataset, Split, spread
+from msvi.data.split import Dataset, Split
+from msvi.data.statistics import spread
 
 # Trajectories, and frames of each, in which the ends of periodic axes are compared.
 _TRAJECTORIES, _FRAMES = 16, 16
@@ -26,7 +27,9 @@ def find_value_problems(dataset: Dataset) -> list[str]:
                 f"repeats the first point of its periodic axis {AXES[axis]} as the last one, expected each point once; "
                 f"drop the last one of everything on the grid, u[{':, ' * (2 + axis)}:-1]"
             )
-    largest = max(float(np.abs(u).max()) for u in dataset.train.u)
+    found = dataset.train.statistics()
+    sizes = np.maximum(np.abs(found.low), np.abs(found.high))
+    largest = float(sizes.max(where=np.isfinite(sizes), initial=0))
     if 0 < largest < _SMALLEST:
         problems.append(f"holds `u` of at most {largest:.3g}, too small for single precision; take a smaller unit")
     return problems
@@ -49,7 +52,7 @@ def find_warnings(dataset: Dataset) -> Iterator[str]:
             f"Frames are up to {longest:.4g} apart, {longest / usual:.3g} times the usual {usual:.4g}; what happens in "
             "such gaps is guessed, so cut the trajectories there or store more frames."
         )
-    missing = 1 - sum(_observed(train, i)[:n].mean() for i, n in enumerate(train.lengths)) / number
+    missing = 1 - train.statistics().number.sum() / (train.lengths.sum() * np.prod(train.u.shape[2:]))
     if missing > _MISSING:
         yield f"Of the values to learn from {100 * missing:.1f} % are missing; the gaps are guessed."
     yield from _channels(train)
@@ -57,13 +60,8 @@ def find_warnings(dataset: Dataset) -> Iterator[str]:
 
 def _channels(train: Split) -> Iterator[str]:
     """Of channels that never change, or by less than single precision tells, among others that do."""
-    axes = tuple(range(train.u.ndim - 2))
-    lowest, highest = np.full((2, train.u.shape[-1]), [[np.inf], [-np.inf]])
-    for i, u in enumerate(train.u):
-        observed = _observed(train, i)
-        lowest = np.minimum(lowest, u.min(axis=axes, where=observed, initial=np.inf))
-        highest = np.maximum(highest, u.max(axis=axes, where=observed, initial=-np.inf))
-    ranges, sizes = highest - lowest, np.maximum(np.abs(lowest), np.abs(highest))
+    found = train.statistics()
+    ranges, sizes = found.high - found.low, np.maximum(np.abs(found.low), np.abs(found.high))
     for channel, (between, size) in enumerate(zip(ranges, sizes, strict=True)):
         if not between > 0:
             yield f"Channel {channel} is the same everywhere; leave it out."
@@ -127,8 +125,3 @@ def _spans_a_period(points: np.ndarray) -> bool:
 
 def _is_round(length: float) -> bool:
     return any(abs(float(f"{x:.1e}") - x) < 1e-6 * x for x in (length, length / np.pi))
-
-
-def _observed(split: Split, trajectory: int) -> np.ndarray:
-    observed = split.observed(trajectory)
-    return np.ones((1,) * (split.u.ndim - 1), bool) if observed is None else observed

@@ -97,7 +97,7 @@ def evaluate(
     began, progress = time.monotonic(), Progress()
     run, config, given = _open(workdir, data, forecast)
     progress.begin(f"evaluating {run.path}: reading its data and weights")
-    dataset = load_dataset(config.case, config.data)
+    dataset = load_dataset(config.case, config.data, config.train.data_on)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
     state, best, newest = restore_run(run, config, dataset, model)
@@ -200,7 +200,7 @@ def evaluate_ensemble(
             f"{len(seeds)} runs; leave some out, or give another number, --members=N."
         )
     progress.begin(f"evaluating {len(workdirs)} runs as one: reading their data and weights")
-    dataset = load_dataset(config.case, config.data)
+    dataset = load_dataset(config.case, config.data, config.train.data_on)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
     places = _places(f"ensemble_{config.microscale}_s{'-'.join(map(str, seeds))}", config, results_dir, root)
@@ -240,7 +240,7 @@ def evaluate_baseline(name: str, config: Config, results_dir: str | None = None,
     """
     progress = Progress()
     progress.begin(f"evaluating the baseline {name}: reading the data")
-    dataset = load_dataset(config.case, config.data)
+    dataset = load_dataset(config.case, config.data, config.train.data_on)
     scales = field_scales(dataset.train)
     places = _places(f"baseline_{name}", config, results_dir, root)
     began = time.monotonic()

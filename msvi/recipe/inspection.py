@@ -7,7 +7,7 @@ import numpy as np
 
 from msvi.data.formats.arrays import StoredArray, blocks
 from msvi.data.formats.layout import AXES, Layout, texts
-from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
+from msvi.data.frames import Pieces, Reading, observed_frames
 from msvi.data.problems import gather
 from msvi.data.recorded import (
     assemble,
@@ -17,6 +17,7 @@ from msvi.data.recorded import (
     missing_text,
     open_layout,
     plan,
+    read,
     record,
 )
 from msvi.data.split import SPLITS
@@ -32,7 +33,7 @@ def inspect(
 ) -> tuple[str, bool]:
     """The text, and whether the file can be used; the arguments are those of `load_recorded`.
 
-    Every value is read, and what would be used is in memory at once, as in a training.
+    Every value is read, and what would be used is in memory at once or left in the file, as in a training.
 
     Raises:
       InputError: the file is missing, damaged, of an unknown kind, or holds no fields.
@@ -43,25 +44,26 @@ def inspect(
         problems += find_setting_problems(record(kind, layout, pieces, found))
         values, dataset = Reading({}, 0.0, 0, []), None
         if not about & {"u", "mask"} and any(pieces.values()):
-            values = read_splits(_readable(layout, about), {name: some for name, some in pieces.items() if some})
+            some = {name: its_own for name, its_own in pieces.items() if its_own}
+            values = read(kind, _readable(layout, about), some, path)
             problems += gather(values.problems)
             dataset = None if problems else assemble(layout, values)
         lines = [f"{path}: {kind}", "arrays", *_arrays(layout), "frames"]
         lines += ["  not known"] if about & {"t", "mask"} else _frames(layout, values)
         lines += ["axes", *_axes(layout, about), "would be used", *_uses(pieces, values)]
-    lines += [f"  coarsening: {'not known' if 'coarsening' in about else _coarsening(layout)}"]
-    problems += [] if dataset is None else find_value_problems(dataset)
-    wrong, chosen = [f"it {text}" for text in problems], []
-    if dataset is not None and not wrong:
-        try:
-            config, chosen = suggest.suggest(CUSTOM, dataset)
-            build_model(config, dataset)
-        except InputError as error:
-            wrong, chosen = [str(error)], []
-    warnings = [] if dataset is None else list(find_warnings(dataset))
-    lines += [] if wrong else ["nothing is wrong"]
-    for title, texts_of_it in (("wrong", wrong), ("warnings", warnings), ("a training would take", chosen)):
-        lines += [title, *(f"  {text}" for text in texts_of_it)] if texts_of_it else []
+        lines += [f"  coarsening: {'not known' if 'coarsening' in about else _coarsening(layout)}"]
+        problems += [] if dataset is None else find_value_problems(dataset)
+        wrong, chosen = [f"it {text}" for text in problems], []
+        if dataset is not None and not wrong:
+            try:
+                config, chosen = suggest.suggest(CUSTOM, dataset)
+                build_model(config, dataset)
+            except InputError as error:
+                wrong, chosen = [str(error)], []
+        warnings = [] if dataset is None else list(find_warnings(dataset))
+        lines += [] if wrong else ["nothing is wrong"]
+        for title, texts_of_it in (("wrong", wrong), ("warnings", warnings), ("a training would take", chosen)):
+            lines += [title, *(f"  {text}" for text in texts_of_it)] if texts_of_it else []
     return "\n".join(lines), not wrong
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msvi.data.split import Dataset, Split, spread
+from msvi.data.split import Dataset, Split
+from msvi.data.statistics import spread
 from msvi.errors import InputError
 from msvi.model.networks import pool
 from msvi.model.scales import Scales
@@ -19,8 +20,6 @@ _ROUGH = 1.5
 # Part of its deviation by which a straight line between two nodes may miss the coarse field half-way: the nodes of a
 # pure oscillation then lie 0.4 radian apart.
 _MISSED = 0.02
-# Values of each channel whose median is taken.
-_PICKED = 1_000_000
 
 
 class Motion(NamedTuple):
@@ -47,53 +46,20 @@ class Motion(NamedTuple):
 
 
 def field_scales(train: Split) -> Scales:
-    """Mean, deviation and median of each channel, and the usual spacing, in one pass with one trajectory in memory.
+    """Mean, deviation and median of each channel, and the usual spacing.
 
-    The median is that of values spread over trajectories, frames and points. A channel that never changes has the
-    deviation of one that is as large as itself, or 1 where it is zero.
+    A channel that never changes has the deviation of one that is as large as itself, or 1 where it is zero.
 
     Raises:
       InputError: no channel varies.
     """
-    num_channels = train.u.shape[-1]
-    axes = tuple(range(train.u.ndim - 2))
-    count, first, second = np.zeros((3, num_channels))
-    picked: list[np.ndarray] = []
-    # About a value of the data, so that squares do not lose what an offset leaves, and in its units.
-    origin = np.asarray(train.u[0, 0], np.float64).reshape(-1, num_channels).mean(axis=0)
-    size = np.abs(np.asarray(train.u[0], np.float64) - origin).reshape(-1, num_channels).max(axis=0)
-    size = np.where(size > 0, size, np.where(origin == 0, 1.0, np.abs(origin)))
-    for i, u in enumerate(train.u):
-        observed = train.observed(i)
-        where = True if observed is None else observed
-        values = (np.asarray(u, np.float64) - origin) / size
-        count += values.size / num_channels if observed is None else observed.sum(axis=axes)
-        first += values.sum(axis=axes, where=where)
-        second += np.square(values).sum(axis=axes, where=where)
-        picked.append(_pick(values, observed, max(1, _PICKED // len(train.u))))
-    mean = first / np.maximum(count, 1)
-    variance = np.maximum(second / np.maximum(count, 1) - mean**2, 0)
-    mean, std = origin + size * mean, size * np.sqrt(variance)
-    constant = std <= 1e-6 * np.abs(mean)
+    found = train.statistics()
+    constant = found.std <= 1e-6 * np.abs(found.mean)
     if constant.all():
         raise InputError("The training fields must vary, got one constant; check the data.")
-    std = np.where(constant, np.where(mean == 0, 1.0, np.abs(mean)), std)
-    found = np.concatenate(picked)
-    seen = np.isfinite(found).any(axis=0)
-    median = np.where(seen, np.nanmedian(np.where(seen, found, 0.0), axis=0), first / np.maximum(count, 1))
-    rest = origin + size * median
-    mean, std, rest = (tuple(numbers.tolist()) for numbers in (mean, std, rest))
+    std = np.where(constant, np.where(found.mean == 0, 1.0, np.abs(found.mean)), found.std)
+    mean, std, rest = (tuple(numbers.tolist()) for numbers in (found.mean, std, found.median))
     return Scales(mean, std, 1.0, _spacing(train), rest)
-
-
-def _pick(values: np.ndarray, observed: np.ndarray | None, number: int) -> np.ndarray:
-    """About so many of the values `(time, *grid, channel)` at frames and points far apart, `(value, channel)`; NaN
-    where they were not observed."""
-    values = values if observed is None else np.where(observed, values, np.nan)
-    frames = spread(len(values), max(1, int(np.sqrt(number))))
-    at_points = values[frames].reshape(len(frames), -1, values.shape[-1])
-    points = spread(at_points.shape[1], max(1, number // len(frames)))
-    return at_points[:, points].reshape(-1, values.shape[-1])
 
 
 def find_motion(train: Split, scales: Scales, coarsening: int) -> Motion:

@@ -30,7 +30,8 @@ def build_trajectories(
     put = jnp.asarray if mesh is None else functools.partial(replicate, mesh=mesh)
     frames = None
     if not fed:
-        frames = Frames(put(model.scales.standardise_data(split.u)), None if split.mask is None else put(split.mask))
+        mask = None if split.mask is None else put(np.asarray(split.mask))
+        frames = Frames(put(model.scales.standardise_data(np.asarray(split.u))), mask)
     conditions = build_conditions(model, split)
     if mesh is not None:
         conditions = jax.tree.map(put, conditions)

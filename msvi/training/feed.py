@@ -6,7 +6,6 @@ would have read: the sampler's state is the number of the step, which the checkp
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -15,9 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from msvi.data.formats.arrays import runs
 from msvi.data.split import Split
+from msvi.data.streamed import Field, StreamedField
 from msvi.inference.elbo import Frames, WindowElbo
 from msvi.model.scales import Scales
+from msvi.provenance import host_bytes
 from msvi.training.config import TrainConfig
 from msvi.training.sharding import divide_fed
 from msvi.training.state import Objective, TrainState, Trajectories, draw_step, find_origins
@@ -149,10 +151,10 @@ def make_advance(
     return advance
 
 
-def cut(field: np.ndarray, row: int, frames: np.ndarray, origin: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+def cut(field: Field, row: int, frames: np.ndarray, origin: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     """Frames of a trajectory, `grid` points of each from `origin` on, round the ends of the axes.
 
-    Each frame is read once, those in a row together, and of the points what has to be.
+    Each frame is read once, with those that are stored together or lie in a row, and of the points what has to be.
 
     Args:
       field: `(trajectory, time, *grid, channel)`.
@@ -160,7 +162,6 @@ def cut(field: np.ndarray, row: int, frames: np.ndarray, origin: np.ndarray, gri
       origin: first point of each axis.
     """
     numbers, back = np.unique(frames, return_inverse=True)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     domain = field.shape[2:-1]
     ends = [
         [slice(o % n, min(o % n + size, n))] + ([slice(0, o % n + size - n)] if o % n + size > n else [])
@@ -169,11 +170,13 @@ def cut(field: np.ndarray, row: int, frames: np.ndarray, origin: np.ndarray, gri
 
     def region(run: np.ndarray, chosen: tuple[slice, ...]) -> np.ndarray:
         if len(chosen) == len(ends):
-            return np.asarray(field[(row, slice(int(run[0]), int(run[-1]) + 1), *chosen)])
+            found = np.asarray(field[(row, slice(int(run[0]), int(run[-1]) + 1), *chosen)])
+            return found if len(found) == len(run) else found[run - run[0]]
         parts = [region(run, (*chosen, part)) for part in ends[len(chosen)]]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1 + len(chosen))
 
-    return np.concatenate([region(run, ()) for run in runs])[back]
+    together = field.frames_together if isinstance(field, StreamedField) else 1
+    return np.concatenate([region(run, ()) for run in runs(numbers, together)])[back]
 
 
 def choose_place(asked: str, split: Split) -> tuple[str, str]:
@@ -186,6 +189,8 @@ def choose_place(asked: str, split: Split) -> tuple[str, str]:
     text = f"{size / 2**30:.3g} GiB to learn from"
     if asked != "auto":
         return asked, f"{text} stay on {asked}, as asked"
+    if isinstance(split.u, StreamedField):
+        return "disk", f"{text} stay in their file, since all splits take more than half of the host's memory"
     device, host = device_bytes(), host_bytes()
     if size <= _DEVICE_PART * device:
         return "device", f"{text} fit on the device"
@@ -198,8 +203,3 @@ def device_bytes() -> int:
     """Memory of a device; of a CPU that of the host."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return int(stats.get("bytes_limit", 0)) or host_bytes()
-
-
-def host_bytes() -> int:
-    """Memory of the host."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from jax.sharding import Mesh
 from msvi.config import Config, to_dict
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, cut_windows
+from msvi.data.streamed import StreamedField
 from msvi.errors import InputError
 from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
 from msvi.inference.elbo import WindowElbo
@@ -37,8 +39,8 @@ from msvi.training.watchdog import watching
 from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 from msvi.writing import write_json
 
-# Units of time, of the model's, over which a validation forecast goes.
-_HORIZON = 3
+# Units of time, of the model's, over which a validation forecast goes, and bytes of fields that are validated on.
+_HORIZON, _VALIDATED = 3, 2**30
 
 
 def train(config: Config, workdir: str) -> TrainState:
@@ -68,7 +70,7 @@ def train(config: Config, workdir: str) -> TrainState:
             # All that can be refused is, before anything is written.
             check_wandb(config.train.wandb)
             check_data_file(config)
-            dataset = load_dataset(config.case, config.data)
+            dataset = load_dataset(config.case, config.data, config.train.data_on)
             given, (config, reasons) = config, suggest(config, dataset)
             frames = int(dataset.train.lengths.min())
             if config.inference.window > frames:
@@ -124,7 +126,7 @@ def _optimize(
     said = _signs(config, history)
     with contextlib.ExitStack() as opened:
         with stop_together():
-            advance = _make_advance(config, model, elbo, dataset, state, place, mesh)
+            advance = make_learner(config, model, elbo, dataset, state, place, mesh)
             boards = []
             if first:
                 kind = f"{'' if mesh is None else f'{mesh.size} x '}{jax.devices()[0].device_kind}"
@@ -183,7 +185,7 @@ def _optimize(
     return state
 
 
-def _make_advance(
+def make_learner(
     config: Config,
     model: MultiscaleModel,
     elbo: WindowElbo,
@@ -233,19 +235,27 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     c, scales = config.forecast, model.scales
     length = 1 + round(min(_HORIZON * scales.time_unit / scales.spacing, dataset.val.t.shape[1]))
     # Spread is told from error by large errors, which are rare: windows that overlap see more of them.
-    val = cut_windows(dataset.val, length, -(-length // 2) if c.dispersion == "validation" else length)
-    masks = [mask for i in range(len(val.u)) if (mask := val.observed(i)) is not None]
-    mask = jnp.asarray(np.stack(masks)) if masks else None
+    every = -(-length // 2) if c.dispersion == "validation" else length
+    val = cut_windows(dataset.val, length, every, _VALIDATED // (4 * math.prod(dataset.val.u.shape[2:])))
     steps = solver_steps(val.t, model.scales.spacing, c.steps_per_frame)
     t, steps = (jnp.asarray(times, jnp.float32) for times in (val.t, steps))
     inner = model.standardised
     keys = jax.random.split(jax.random.key(0), len(val.u))
-    trajectories = keys, t, steps, jnp.asarray(val.u), mask, build_conditions(model, val)
+    others = keys, t, steps, build_conditions(model, val)
+
+    def some(windows: slice) -> tuple:
+        """Those windows, on the device."""
+        masks = [mask for i in range(len(val.u))[windows] if (mask := val.observed(i)) is not None]
+        mask = jnp.asarray(np.stack(masks)) if masks else None
+        return *jax.tree.map(lambda a: a[windows], others), jnp.asarray(val.u[windows]), mask
+
+    # All at once; of fields that stay in their file one after the other.
+    whole = () if isinstance(val.u, StreamedField) else (some(slice(None)),)
 
     @jax.jit
     def errors(params, trajectories):
         def one(trajectory):
-            key, t, steps, u, mask, conditions = trajectory
+            key, t, steps, conditions, u, mask = trajectory
             path_key, noise_key = jax.random.split(key)
             mask0 = None if mask is None else mask[0]
             z = forecast_latents(
@@ -293,7 +303,9 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
         for path, leaf in jax.tree.leaves_with_path(state.params):
             if not jnp.isfinite(leaf).all():
                 _refuse(f"parameter {jax.tree_util.keystr(path)} is not finite", int(state.step))
-        *found, spread, skill, width, missed = (float(e.mean()) for e in errors(state.average["model"], trajectories))
+        params = state.average["model"]
+        parts = [errors(params, part) for part in whole or (some(slice(i, i + 1)) for i in range(len(val.u)))]
+        *found, spread, skill, width, missed = (float(np.concatenate(e).mean()) for e in zip(*parts, strict=True))
         found += [float(np.sqrt(a / b)) if b > 0 else np.nan for a, b in ((spread, skill), (width, missed))]
         names = ("val_crps", "val_nrmse", "val_reconstruction", "val_spread_skill", "val_decoder_spread")
         return {name: e if np.isfinite(e) else None for name, e in zip(names, found, strict=True)}

@@ -34,7 +34,7 @@ def load_trained(workdir: str) -> TrainedModel:
         file has changed.
     """
     run, config = open_run(workdir)
-    dataset = load_dataset(config.case, config.data)
+    dataset = load_dataset(config.case, config.data, config.train.data_on)
     config = resolve(config, dataset)
     model = build_model(config, dataset)
     return TrainedModel(config, dataset, model, restore_run(run, config, dataset, model)[0].average["model"])

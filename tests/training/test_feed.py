@@ -1,11 +1,15 @@
 """Training data that are fed from memory or disk: the same frames, the same losses, the same run when it goes on."""
 
+import dataclasses
+
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from smoke import assert_same_state, change
 
+from msvi.data.config import DataConfig, Recorded
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Split
 from msvi.errors import InputError
@@ -135,3 +139,45 @@ def test_a_file_that_vanishes_is_told(smoke_config, smoke_model):
     feed = Feed(gone, smoke_model.scales, build_elbo(smoke_config, smoke_model), smoke_config.train, 16)
     with pytest.raises(InputError, match="The data file gone.h5 cannot be read."):
         next(feed.steps(jax.random.key(0), 0, 4))
+
+
+@pytest.mark.slow
+def test_a_file_is_learned_from_where_it_lies(smoke_config, programs, tmp_path, monkeypatch):
+    """With gaps and lengths that differ: losses and validation as from memory, to the last bit; and if the file is
+    damaged on the way the run ends with its name, and goes on from its last checkpoint once the file is back."""
+    dataset = load_dataset(smoke_config.case, smoke_config.data)
+    path, rng = tmp_path / "a.h5", np.random.default_rng(0)
+    u = np.concatenate([split.u for split in (dataset.train, dataset.val, dataset.test)])
+    t = np.tile(dataset.train.t[0], (len(u), 1))
+    t[0, -5:] = np.nan
+    split = np.repeat([0, 1, 2], [len(getattr(dataset, name).u) for name in ("train", "val", "test")])
+    with h5py.File(path, "w") as file:
+        data = np.where(rng.random(u.shape) < 0.05, np.nan, u)
+        file.create_dataset("u", data=data, chunks=(1, 7, *u.shape[2:]), compression="gzip", fletcher32=True)
+        file["t"], file["split"] = t, split
+        file.attrs["boundary"] = "periodic"
+    data = DataConfig(Recorded(), str(path), num_train=0, num_val=0, num_test=0, cache_dir=str(tmp_path / "cache"))
+    config = dataclasses.replace(smoke_config, case="custom", data=data)
+    states, histories = {}, {}
+    for place in ("host", "disk"):
+        run = Workdir(str(tmp_path / place))
+        states[place] = loop.train(change(config, "train", data_on=place), run.path)
+        histories[place] = [{k: v for k, v in e.items() if "seconds" not in k} for e in run.read_history()]
+    assert_same_state(states["host"], states["disk"])
+    assert histories["host"] == histories["disk"]
+    # The part of the file in which the fields lie.
+    half = change(config, "train", data_on="disk", steps=20)
+    part = str(tmp_path / "part")
+    loop.train(half, part)
+    whole, make = path.read_bytes(), loop.Feed
+
+    def damage(*arguments):
+        path.write_bytes(whole[: len(whole) // 3])
+        return make(*arguments)
+
+    monkeypatch.setattr(loop, "Feed", damage)
+    with pytest.raises(InputError, match=str(path)):
+        loop.train(change(config, "train", data_on="disk"), part)
+    monkeypatch.undo()
+    path.write_bytes(whole)
+    assert_same_state(loop.train(change(config, "train", data_on="disk"), part), states["disk"])

@@ -1,6 +1,7 @@
 """Arrays in files, of which nothing is read before it is asked for, and then in blocks as they are stored."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,14 +21,22 @@ class StoredArray(NamedTuple):
 
     Attributes:
       shape, dtype: of all of it.
-      read: from a slice of the trajectories and one of the frames to their values, `(trajectory, frame, ...)`.
+      read: from a slice of the trajectories, one of the frames and, if not all points are wanted, one of each axis, to
+        the values there, `(trajectory, frame, ...)`.
       chunks: trajectories and frames that are stored together, so that reading one of them is reading all.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    read: Callable[[slice, slice], np.ndarray]
+    read: Callable[..., np.ndarray]
     chunks: tuple[int, int] = (1, 1)
+
+
+class Piece(NamedTuple):
+    """Observed frames of one trajectory: numbers, increasing."""
+
+    trajectory: int
+    frames: np.ndarray
 
 
 @contextlib.contextmanager
@@ -51,12 +60,16 @@ def stored(array: Any, path: str, repeat: int | None = None) -> StoredArray:
       path: for errors.
       repeat: trajectories that are all the same.
     """
+    there = os.path.exists(path)
 
-    def read(rows: slice, frames: slice) -> np.ndarray:
+    def read(rows: slice, frames: slice, *points: slice) -> np.ndarray:
         with reading(path):
+            # A Zarr store that is gone would be read as what fills its chunks, an open file as if it were there.
+            if there and not os.path.exists(path):
+                raise FileNotFoundError("it is gone")
             if repeat is None:
-                return np.asarray(array[rows, frames])
-            values = np.asarray(array[frames])
+                return np.asarray(array[(rows, frames, *points)])
+            values = np.asarray(array[(frames, *points)])
             return np.broadcast_to(values, (len(range(repeat)[rows]), *values.shape))
 
     chunks = getattr(array, "chunks", None) or getattr(array, "encoding", {}).get("chunksizes") or ()
@@ -96,9 +109,31 @@ def _block_shape(array: StoredArray) -> tuple[int, int]:
     return rows * max(1, allowed // (rows * frames * frame)), frames
 
 
-def mapped(array: StoredArray, shape: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray]) -> StoredArray:
-    """`array` with `function` applied to what is read; `shape` is what it makes of all of it."""
-    return array._replace(shape=shape, read=lambda *where: function(array.read(*where)))
+def runs(numbers: np.ndarray, together: int = 1) -> list[np.ndarray]:
+    """Increasing numbers of frames, parted where what is stored between them holds none of them.
+
+    Args:
+      together: frames that are stored together, and so read at once.
+    """
+    return np.split(numbers, np.flatnonzero(np.diff(numbers // together) > 1) + 1)
+
+
+def mapped(
+    array: StoredArray, shape: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray], pointwise: bool = True
+) -> StoredArray:
+    """`array` with `function` applied to what is read.
+
+    Args:
+      shape: of what it makes of all of it.
+      pointwise: whether it treats each point for itself, so that of some points no others have to be read.
+    """
+
+    def read(rows: slice, frames: slice, *points: slice) -> np.ndarray:
+        if pointwise:
+            return function(array.read(rows, frames, *points))
+        return function(array.read(rows, frames))[(slice(None), slice(None), *points)]
+
+    return array._replace(shape=shape, read=read)
 
 
 def join_channels(arrays: list[StoredArray]) -> StoredArray:
@@ -121,14 +156,14 @@ def join_trajectories(arrays: list[StoredArray]) -> StoredArray:
     starts = np.cumsum([0, *(array.shape[0] for array in arrays)])
     dtype = _common_type(arrays)
 
-    def read(rows: slice, frames: slice) -> np.ndarray:
+    def read(rows: slice, frames: slice, *points: slice) -> np.ndarray:
         first, last, _ = rows.indices(shape[0])
         begin, end, _ = frames.indices(shape[1])
         parts = []
         for array, start in zip(arrays, starts, strict=False):
             some = slice(max(first - start, 0), min(last - start, array.shape[0]))
             if some.start < some.stop:
-                values = array.read(some, slice(begin, max(begin, min(end, array.shape[1]))))
+                values = array.read(some, slice(begin, max(begin, min(end, array.shape[1]))), *points)
                 parts.append(_lengthen(values, end - begin))
         return np.concatenate(parts)
 

@@ -99,6 +99,9 @@ def _field(dataset: xr.Dataset, name: str, order: tuple[str, ...], path: str) ->
 def _alone(array: StoredArray) -> StoredArray:
     """`(time, ...)` as the one trajectory that it is."""
     chunks = (1, array.chunks[0])
-    return StoredArray(
-        (1, *array.shape), array.dtype, lambda rows, frames: array.read(frames, slice(None))[None], chunks
-    )
+
+    def read(rows: slice, frames: slice, *points: slice) -> np.ndarray:
+        first, *others = points or (slice(None),)
+        return array.read(frames, first, *others)[None]
+
+    return StoredArray((1, *array.shape), array.dtype, read, chunks)

@@ -73,7 +73,7 @@ def _incompressible(file: Hdf5, path: str) -> Layout:
         forcing = StoredArray(
             (force.shape[0], 2, *force.shape[1:]),
             force.dtype,
-            lambda rows, frames: np.stack(2 * [force.read(rows, slice(None))], axis=1)[:, frames],
+            lambda rows, frames, *points: np.stack(2 * [force.read(rows, *(points or (slice(None),)))], 1)[:, frames],
         )
         forcing_t = np.broadcast_to(t, u.shape[:2])[:, [0, -1]]
     unused = tuple(name for name in file if name not in ("velocity", "particles", "force", "t"))

@@ -148,9 +148,11 @@ def _field(array: Hdf5, order: int, shape: tuple[int, ...], path: str) -> Stored
     def spread(values: np.ndarray) -> np.ndarray:
         values = values[(slice(None), slice(None), *(slice(None) if along else None for along in varying))]
         first = values.shape[:2]
-        return np.broadcast_to(values, (*first, *grid, *components)).reshape(*first, *grid, -1)
+        # Where it varies along all axes, as many points as were read.
+        points = tuple(n if along else all_n for n, along, all_n in zip(values.shape[2:], varying, grid, strict=False))
+        return np.broadcast_to(values, (*first, *points, *components)).reshape(*first, *points, -1)
 
-    return mapped(found, (*shape, int(np.prod(components))), spread)
+    return mapped(found, (*shape, int(np.prod(components))), spread, pointwise=all(varying))
 
 
 def _boundary(file: Hdf5, names: list[str]) -> tuple[str, ...] | None:
