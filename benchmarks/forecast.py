@@ -122,7 +122,7 @@ def bare_loop(model: MultiscaleModel, params: Params, z0: Array, keys: Array, co
         t, key = arguments
         if solver == "euler":
             return (z := z + drift(t, z) + width * jax.random.normal(key, z.shape)), z
-        noise, area = width * jax.random.normal(key, (2, *z.shape))
+        noise, area = width[None] * jax.random.normal(key, (2, *z.shape))
         area = area / np.sqrt(12)
         first = drift(t, z + area)
         second = drift(t + 5 / 6, z + 5 / 6 * (first + noise) + area)
