@@ -46,7 +46,7 @@ from msvi.training.loop import train
 from msvi.training.portable import read_archive, read_description, write_archive
 from msvi.training.trained import open_run, restore_run
 from msvi.training.workdir import Workdir
-from msvi.types import Array, Params
+from msvi.types import Array, Gaussian, Params
 from msvi.writing import replacing
 
 _FRAMES_PER_SECOND = 12  # of a moving picture
@@ -332,14 +332,14 @@ class Model:
         learned = filtering.Learned(self.model, self.params, space)
         found = self._training_frames(members, seed) if initial is None else self._naming.initial_fields(initial)[0]
         conditions = jax.tree.map(lambda a: a[0], self._conditions(mu, forcing, since, found[:1]))
-        c, encoded = self.config.forecast, filtering.encode_fields(learned, found)
-        solver = c.solver, c.steps_per_frame
+        encoded = _encode(self.params, *split_gaps(found), model=self.model)
+        solver = self.config.forecast.solver, self.config.forecast.steps_per_frame
         return filtering.analyse(learned, readings, t, since, start, encoded, conditions, solver, options)
 
     def encode(self, u: np.ndarray) -> np.ndarray:
         """Mean latent states `(..., latent_dim)` of fields `(..., *grid, channel)`; NaN is what was not observed."""
         u, before = self._naming.frames(u)
-        z = _encode(self.params, *split_gaps(u), model=self.model)
+        z = _encode(self.params, *split_gaps(u), model=self.model).mean
         return np.asarray(z).reshape(*before, -1)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
@@ -541,9 +541,9 @@ def _warn_of_lost(u: np.ndarray, t: np.ndarray) -> None:
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _encode(params: Params, u: Array, mask: Array | None, *, model: MultiscaleModel) -> Array:
-    """Mean latent states `(frame, latent_dim)` of frames `(frame, *grid, channel)`."""
-    return jax.lax.map(lambda frame: model.encode(params, *frame).mean, (u, mask))
+def _encode(params: Params, u: Array, mask: Array | None, *, model: MultiscaleModel) -> Gaussian:
+    """What the encoder makes of frames `(frame, *grid, channel)`, mean and variance each `(frame, latent_dim)`."""
+    return jax.lax.map(lambda frame: model.encode(params, *frame), (u, mask))
 
 
 @functools.partial(jax.jit, static_argnames="model")

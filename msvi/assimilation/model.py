@@ -15,7 +15,6 @@ from msvi.assimilation.localise import cells_of, default_radius, make_taper
 from msvi.assimilation.readings import Readings, Space
 from msvi.assimilation.run import Settings, assimilate, decoder_noise, draw_members, make_schedule, unit_of
 from msvi.assimilation.sensors import from_index
-from msvi.data.named import split_gaps
 from msvi.errors import InputError
 from msvi.forecast.ensemble import ensemble_fields
 from msvi.model.condition import Conditions
@@ -64,12 +63,6 @@ def check(options: Options) -> None:
         raise InputError(f"`localisation` must be a radius above zero in coarse cells, got {o.localisation}.")
     if o.inflation is not None and not 0 <= o.inflation < np.inf:
         raise InputError(f"`inflation` must not be negative, got {o.inflation}; 0.02 is two per cent.")
-
-
-def encode_fields(learned: Learned, fields: np.ndarray) -> Gaussian:
-    """Encoder's Gaussians of fields `(field, *grid, channel)`, NaN where nothing was observed, each `(field,
-    latent_dim)`."""
-    return _encode(learned.params, *split_gaps(fields), model=learned.model)
 
 
 def analyse(
@@ -223,11 +216,6 @@ def _warn_of_lost(lost: np.ndarray, analysis: np.ndarray, t: np.ndarray) -> None
             RuntimeWarning,
             stacklevel=4,
         )
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _encode(params: Params, u: Array, mask: Array | None, *, model: MultiscaleModel) -> Gaussian:
-    return jax.lax.map(lambda frame: model.encode(params, *frame), (u, mask))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "with_members"))

@@ -12,20 +12,13 @@ from absl import flags
 
 from msvi.cli import entry
 from msvi.cli.forecast import read_times, write
+from msvi.cli.outputs import check_endings, given_paths, require, require_some
 from msvi.data.formats.initial import read_initial
 from msvi.data.formats.observations import read_observations
 from msvi.errors import InputError
 from msvi.library import load, plot
 from msvi.report.plots_forecast import channels_of
-from msvi.report.save import FORMATS
 from msvi.training.checkpoint import warn
-
-_ENDINGS = {
-    "output": (".nc", ".zarr"),
-    "forecast": (".nc", ".zarr"),
-    "figure": tuple(f".{name}" for name in FORMATS),
-    "animation": (".gif",),
-}
 
 
 def define_flags() -> None:
@@ -60,10 +53,8 @@ def define_flags() -> None:
 def main() -> None:
     """Assimilates as the flags say, prints the statistics and the paths."""
     given = flags.FLAGS
-    for name in ("workdir", "observations"):
-        if given[name].value is None:
-            raise InputError(f"`--{name}` is missing; --help tells what it is.")
-    paths = {name: path for name in _ENDINGS if (path := given[name].value) is not None}
+    require("workdir", "observations")
+    paths = given_paths()
     check_paths(paths, given.times)
     t = None if given.times is None else read_times(given.times)
     smoother, localisation = read_smoother(given.smoother), read_localisation(given.localisation)
@@ -119,15 +110,10 @@ def check_paths(paths: dict[str, str], times: str | None) -> None:
     Raises:
       InputError: none is, one has another ending, or exists; or a forecast without times, or times without one.
     """
-    if not paths:
-        raise InputError("Nothing to write; give `--output`, `--figure` or `--animation`.")
+    require_some(paths)
     if ("forecast" in paths) != (times is not None):
         raise InputError("A forecast needs `--times` and `--forecast`, its file; give both, or neither.")
-    for name, path in paths.items():
-        if not path.endswith(_ENDINGS[name]):
-            raise InputError(f"`--{name}` must end with {' or '.join(_ENDINGS[name])}, got {path!r}.")
-        if os.path.exists(path):
-            raise InputError(f"`--{name}` must not exist, but {path} does; choose another.")
+    check_endings(paths)
 
 
 def read_smoother(text: str | None) -> str | int | None:

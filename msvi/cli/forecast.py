@@ -13,17 +13,14 @@ import xarray as xr
 from absl import flags
 
 from msvi.cli import entry
+from msvi.cli.outputs import check_endings, given_paths, require, require_some
 from msvi.data.formats.initial import Initial, read_initial
 from msvi.data.times import elapsed
 from msvi.errors import InputError
 from msvi.library import load, plot
 from msvi.report.plots_forecast import channels_of
-from msvi.report.save import FORMATS
 from msvi.training.checkpoint import warn
 from msvi.writing import replacing
-
-# What each file that is written may end with.
-_ENDINGS = {"output": (".nc", ".zarr"), "figure": tuple(f".{name}" for name in FORMATS), "animation": (".gif",)}
 
 
 def define_flags() -> None:
@@ -53,10 +50,8 @@ def define_flags() -> None:
 def main() -> None:
     """Forecasts as the flags say and prints the paths."""
     given = flags.FLAGS
-    for name in ("workdir", "initial", "times"):
-        if given[name].value is None:
-            raise InputError(f"`--{name}` is missing; --help tells what it is.")
-    paths = {name: path for name in _ENDINGS if (path := given[name].value) is not None}
+    require("workdir", "initial", "times")
+    paths = given_paths()
     check_paths(paths)
     t = read_times(given.times)
     model = load(given.workdir)
@@ -93,13 +88,8 @@ def check_paths(paths: dict[str, str]) -> None:
     Raises:
       InputError: none is, one has another ending, or exists.
     """
-    if not paths:
-        raise InputError("Nothing to write; give `--output`, `--figure` or `--animation`.")
-    for name, path in paths.items():
-        if not path.endswith(_ENDINGS[name]):
-            raise InputError(f"`--{name}` must end with {' or '.join(_ENDINGS[name])}, got {path!r}.")
-        if os.path.exists(path):
-            raise InputError(f"`--{name}` must not exist, but {path} does; choose another.")
+    require_some(paths)
+    check_endings(paths)
 
 
 def read_times(text: str) -> np.ndarray:

@@ -5,6 +5,8 @@ import os
 import statistics
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from msvi.report.results import load_json
 from msvi.report.tables import (
     MISSING,
@@ -16,7 +18,8 @@ from msvi.report.tables import (
     format_number,
     published_cell,
 )
-from msvi.report.wording import in_cells, microscale, score_cell, worst
+from msvi.report.wording import average, in_cells, microscale, score_cell, worst
+from msvi.scores.scores import summarize
 
 # Trajectories that an error of the later version of the paper is a mean over.
 _LATER_TRAJECTORIES = 5
@@ -120,9 +123,9 @@ def range_table(results: list[Result]) -> Table:
         for wanted in (True, False):
             each = [_errors_where(r, wanted) for r in runs]
             medians = [_median(errors) for errors in each if errors]
-            cells += [_mean_cell(medians), str(len(each[0]))]
+            cells += [average(medians, format_number), str(len(each[0]))]
         second = [r["second_test"]["nrmse_clean"] for r in runs if "second_test" in r]
-        cells += [_mean_cell([s["median"] for s in second])]
+        cells += [average([s["median"] for s in second], format_number)]
         cells += [str(len(second[0]["per_trajectory"])) if second else MISSING]
         table.rows.append([*cells, score_cell(runs, "nrmse_clean", "median")])
     return table
@@ -135,7 +138,7 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
     table = Table(columns, [])
     for path in sorted(glob.glob(os.path.join(directory, "published_code", "*.json"))):
         case, code = os.path.splitext(os.path.basename(path))[0], load_json(path)
-        theirs = {name: _summary(code[name]) for name in ("nrmse", "nrmse_clean", "reconstruction_nrmse")}
+        theirs = {name: summarize(np.array(code[name])) for name in ("nrmse", "nrmse_clean", "reconstruction_nrmse")}
         steps = max(map(int, code["error_by_step"]))
         models = [("published code, our data", [{"test": theirs, "steps": steps}])]
         variant = [load_json(p) for p in sorted(glob.glob(os.path.join(directory, "published", case, "d*_s*.json")))]
@@ -172,17 +175,3 @@ def _errors_where(r: Result, wanted: bool) -> list[float | None]:
 
 def _median(errors: list[float | None]) -> float | None:
     return None if None in errors else statistics.median(errors)  # pyright: ignore[reportArgumentType]
-
-
-def _mean_cell(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return format_number(statistics.fmean(known) if len(known) == len(values) else None) if values else MISSING
-
-
-def _summary(values: list[float]) -> dict[str, Any]:
-    return {
-        "mean": statistics.fmean(values),
-        "median": statistics.median(values),
-        "std": statistics.pstdev(values),
-        "per_trajectory": values,
-    }

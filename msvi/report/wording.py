@@ -88,12 +88,12 @@ def format_percent(value: float | None) -> str:
 def score_cell(results: list[Result], score: str, statistic: str, show: Callable = format_number) -> str:
     """A statistic of a test score, its mean over the results for which it is defined."""
     found = [(r["test"][score][statistic], r.get("diverged")) for r in results if score in r["test"]]
-    return _average([value for value, diverged in found if value is not None or diverged != 0], show)
+    return average([value for value, diverged in found if value is not None or diverged != 0], show)
 
 
 def pooled_cell(results: list[Result], name: str, show: Callable) -> str:
     """A number of the calibration over all points and trajectories, its mean over the results."""
-    return _average([r["calibration"][name] for r in results if name in r["calibration"]], show)
+    return average([r["calibration"][name] for r in results if name in r["calibration"]], show)
 
 
 def gap_cell(results: list[Result]) -> str:
@@ -105,10 +105,11 @@ def gap_cell(results: list[Result]) -> str:
         if told.keys() >= {"reliability", "probabilities"}:
             pairs = zip(told["reliability"], told["probabilities"], strict=True)
             gaps.append(None if None in told["reliability"] else max(abs(share - level) for share, level in pairs))
-    return _average(gaps, format_percent)
+    return average(gaps, format_percent)
 
 
-def _average(values: list[float | None], show: Callable) -> str:
+def average(values: list[float | None], show: Callable) -> str:
+    """The mean as `show` writes it, which is given None where one of them is missing."""
     known = [value for value in values if value is not None]
     return show(statistics.fmean(known) if len(known) == len(values) else None) if values else MISSING
 
