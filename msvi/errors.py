@@ -31,3 +31,14 @@ def require_positive(group: object, prefix: str, *names: str) -> None:
         value = getattr(group, name)
         if not 0 < value < float("inf"):
             raise InputError(f"`{prefix}.{name}` must be positive and finite, got {value}; change it.")
+
+
+def require_order(group: object, prefix: str, low: str, high: str) -> None:
+    """Checks that one field of a configuration group is at most another one.
+
+    Raises:
+      InputError: it is not.
+    """
+    least, largest = getattr(group, low), getattr(group, high)
+    if largest < least:
+        raise InputError(f"`{prefix}.{high}` must be at least `{low}`, {least}, got {largest}; exchange them.")

@@ -6,12 +6,13 @@ import diffrax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.data.equations.base import Equation, RandomPulse
+from msvi.data.equations.base import RandomPulse
+from msvi.data.equations.square import Square
 from msvi.errors import InputError, require_at_least, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Burgers2D(RandomPulse, Equation):
+class Burgers2D(RandomPulse, Square):
     """`u_t + (u²/2)_x + (u²/2)_y = nu (u_xx + u_yy)` on the unit square, non-dimensional; values at the edges are held.
 
     Initial condition `u(x, y, 0) = a exp(-((x - 0.3)² + (y - 0.3)²) / c²)` with `a ~ N(amplitude_mean, amplitude_std²)`
@@ -30,7 +31,6 @@ class Burgers2D(RandomPulse, Equation):
     amplitude_std: float = 0.1
     width_mean: float = 0.2
     width_std: float = 0.01
-    num_points: int = 128
     viscosity: float = 5e-3
 
     def __post_init__(self):
@@ -49,25 +49,14 @@ class Burgers2D(RandomPulse, Equation):
             )
 
     @property
-    def boundary(self) -> tuple[str, ...]:
-        """Boundary kind of each axis."""
-        return ("edge", "edge")
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Points per axis."""
-        return (self.num_points, self.num_points)
-
-    @property
     def spacing(self) -> float:
         """Distance between grid points."""
         return 1.0 / (self.num_points - 1)
 
     @property
-    def coordinates(self) -> tuple[np.ndarray, ...]:
-        """Grid points of each axis."""
-        x = np.linspace(0.0, 1.0, self.num_points)
-        return (x, x)
+    def x(self) -> np.ndarray:
+        """Grid points along either axis, `(num_points,)`."""
+        return np.linspace(0.0, 1.0, self.num_points)
 
     def initial(self, *draws: float) -> np.ndarray:
         """The initial condition of this amplitude and width, `(num_points, num_points, 1)` in float64."""

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.data.equations.base import Equation
-from msvi.errors import InputError, require_at_least, require_positive
+from msvi.data.equations.square import Square
+from msvi.errors import InputError, require_at_least, require_order, require_positive
 from msvi.types import Array
 
 # No wave is faster than so many times the square root of the depth: that of a front that runs into a dry bed.
@@ -16,7 +16,7 @@ _FRONT = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class ShallowWater2D(Equation):
+class ShallowWater2D(Square):
     """Shallow water on `[-2.5, 2.5]²` with open edges, gravity 1; all quantities non-dimensional.
 
         h_t + (h u)_x + (h v)_y = 0
@@ -38,7 +38,6 @@ class ShallowWater2D(Equation):
 
     num_frames: int = 101
     max_dt: float = 1e-2
-    num_points: int = 128
     height: float = 2.0
     radius_min: float = 0.3
     radius_max: float = 0.7
@@ -51,11 +50,7 @@ class ShallowWater2D(Equation):
         super().__post_init__()
         require_at_least(self, "data.equation", num_points=4)
         require_positive(self, "data.equation", "height", "radius_min", "radius_max")
-        if self.radius_max < self.radius_min:
-            raise InputError(
-                f"`data.equation.radius_max` must be at least `radius_min`, {self.radius_min}, got {self.radius_max}; "
-                "exchange them."
-            )
+        require_order(self, "data.equation", "radius_min", "radius_max")
         limit = self.spacing / (_FRONT * np.sqrt(max(self.height, 1.0)))
         if self.dt > limit * (1 + 1e-9):
             raise InputError(
@@ -64,25 +59,14 @@ class ShallowWater2D(Equation):
             )
 
     @property
-    def boundary(self) -> tuple[str, ...]:
-        """Boundary kind of each axis."""
-        return ("edge", "edge")
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Cells per axis."""
-        return (self.num_points, self.num_points)
-
-    @property
     def spacing(self) -> float:
         """Width of a cell."""
         return 2 * self.half_width / self.num_points
 
     @property
-    def coordinates(self) -> tuple[np.ndarray, ...]:
-        """Centres of the cells along each axis."""
-        x = -self.half_width + self.spacing * (np.arange(self.num_points) + 0.5)
-        return (x, x)
+    def x(self) -> np.ndarray:
+        """Centres of the cells along either axis, `(num_points,)`."""
+        return -self.half_width + self.spacing * (np.arange(self.num_points) + 0.5)
 
     def generator(self, seed: int, split: int, index: int) -> np.random.Generator:
         """Of what is random in a trajectory: with the seed 0 those of the paper, as far as there are some."""

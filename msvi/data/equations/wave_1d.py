@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from msvi.data.equations.line import PeriodicLine
-from msvi.errors import InputError, require_positive
+from msvi.errors import require_order, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,7 @@ class Wave1D(PeriodicLine):
     def __post_init__(self):
         super().__post_init__()
         require_positive(self, "data.equation", "width_min", "width_max")
-        if self.width_max < self.width_min:
-            raise InputError(
-                f"`data.equation.width_max` must be at least `width_min`, {self.width_min}, got {self.width_max}; "
-                "exchange them."
-            )
+        require_order(self, "data.equation", "width_min", "width_max")
 
     def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
         """One random width."""
