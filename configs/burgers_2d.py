@@ -8,7 +8,7 @@ from msvi.data.equations.burgers_2d import Burgers2D
 from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipe.variants import make_variant
+from msvi.recipe.variants import PUBLISHED_2D, make_variant
 from msvi.training.config import TrainConfig
 
 
@@ -43,10 +43,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         },
         # 500 epochs of 18 x 8 windows; a weight of 1 / (18 x 1001) on the residual of one, in our units.
         "published": {
-            "model.macro_hidden": (128, 512, 128),
-            "model.micro_hidden": (512, 256, 128),
-            "model.encoder_hidden": (128, 128),
-            "model.decoder_hidden": (128, 128),
+            **PUBLISHED_2D,
             "train.steps": 72_000,
             "inference.drift_weight": 116.0,
             "inference.drift_warmup_steps": 1000,

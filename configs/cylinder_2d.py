@@ -8,7 +8,7 @@ from msvi.data.equations.cylinder_2d import Cylinder2D
 from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipe.variants import make_variant
+from msvi.recipe.variants import PUBLISHED_2D, make_variant
 from msvi.training.config import TrainConfig
 
 
@@ -39,10 +39,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         # 2000 epochs of 11 windows; a weight of 1 / 1301 on the residual of one, in our units. The paper takes encoded
         # frames and finite differences here, in place of the Gaussian process.
         "published": {
-            "model.macro_hidden": (128, 512, 128),
-            "model.micro_hidden": (512, 256, 128),
-            "model.encoder_hidden": (128, 128),
-            "model.decoder_hidden": (128, 128),
+            **PUBLISHED_2D,
             "train.steps": 22_000,
             "inference.drift_weight": 5037.0,
         },

@@ -8,7 +8,7 @@ from msvi.data.equations.shallow_water_2d import ShallowWater2D
 from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipe.variants import make_variant
+from msvi.recipe.variants import PUBLISHED_2D, make_variant
 from msvi.training.config import TrainConfig
 
 
@@ -38,10 +38,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         # As for 2D Burgers, with windows that the 101 frames have room for; a weight of 1 / (96 x 101) on the residual
         # of one.
         "published": {
-            "model.macro_hidden": (128, 512, 128),
-            "model.micro_hidden": (512, 256, 128),
-            "model.encoder_hidden": (128, 128),
-            "model.decoder_hidden": (128, 128),
+            **PUBLISHED_2D,
             "inference.window": 64,
             "inference.num_nodes": 64,
             "inference.num_scored": 64,

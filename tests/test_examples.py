@@ -160,19 +160,29 @@ def test_file_from_the_command_line(monkeypatch, tmp_path):
         assert (dataset.test.mu.shape[1] if dataset.test.mu is not None else None) == parameters
 
 
+@pytest.fixture
+def run_notebook(environment, monkeypatch, tmp_path):
+    """A function that runs all cells of a notebook in a folder of its own: their outputs, and these as one text."""
+
+    def run(name, pictures):
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        notebook = nbformat.read(ROOT / "examples" / f"{name}.ipynb", as_version=4)
+        client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the notebook's machinery
+            client.execute()
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        assert sum("image/png" in output.get("data", {}) for output in outputs) == pictures
+        return outputs, "".join(output.get("text", "") for output in outputs)
+
+    return run
+
+
 @pytest.mark.slow
-def test_notebook(environment, monkeypatch, tmp_path):
+def test_notebook(run_notebook):
     """Every cell of the quickstart runs as it stands there; the forecast is good and the pictures are there."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the notebook's machinery
-        client.execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
-    text = "".join(output.get("text", "") for output in outputs)
+    outputs, text = run_notebook("quickstart", pictures=2)
     assert float(re.search(r"relative error over all frames ([.\d]+)", text)[1]) < 0.06
     assert "spread–skill ratio" in text
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
@@ -201,19 +211,10 @@ def test_which_cell_sees_what(tmp_path):
 
 
 @pytest.mark.slow
-def test_notebook_of_assimilation(environment, monkeypatch, tmp_path):
+def test_notebook_of_assimilation(run_notebook):
     """Every cell runs as it stands there; with readings the error is a small part of that without, and smaller still
     with later ones."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    notebook = nbformat.read(ROOT / "examples" / "assimilation.ipynb", as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the notebook's machinery
-        client.execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 1
-    text = "".join(output.get("text", "") for output in outputs)
+    _, text = run_notebook("assimilation", pictures=1)
     free, filtered, smoothed = map(
         float, re.search(r"without readings ([.\d]+), filtered ([.\d]+), smoothed ([.\d]+)", text).groups()
     )

@@ -76,6 +76,14 @@ PUBLISHED = {
     "forecast.dispersion": "bound",
 }
 
+# Widths of the paper's networks in 2D.
+PUBLISHED_2D = {
+    "model.macro_hidden": (128, 512, 128),
+    "model.micro_hidden": (512, 256, 128),
+    "model.encoder_hidden": (128, 128),
+    "model.decoder_hidden": (128, 128),
+}
+
 # The recipe, stopped early.
 DEMO = {"train.steps": 10_000}
 
