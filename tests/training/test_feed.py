@@ -13,6 +13,7 @@ from msvi.data.config import DataConfig, Recorded
 from msvi.data.dataset import load_dataset
 from msvi.data.split import Split
 from msvi.errors import InputError
+from msvi.evaluation.evaluate import evaluate
 from msvi.inference.elbo import Frames
 from msvi.recipe.build import build_model
 from msvi.training import feed as feeding
@@ -143,8 +144,9 @@ def test_a_file_that_vanishes_is_told(smoke_config, smoke_model):
 
 @pytest.mark.slow
 def test_a_file_is_learned_from_where_it_lies(smoke_config, programs, tmp_path, monkeypatch):
-    """With gaps and lengths that differ: losses and validation as from memory, to the last bit; and if the file is
-    damaged on the way the run ends with its name, and goes on from its last checkpoint once the file is back."""
+    """With gaps and lengths that differ: losses, validation and scores as from memory, to the last bit; and if
+    the file is damaged on the way the run ends with its name, and goes on from its last checkpoint once the file is
+    back."""
     dataset = load_dataset(smoke_config.case, smoke_config.data)
     path, rng = tmp_path / "a.h5", np.random.default_rng(0)
     u = np.concatenate([split.u for split in (dataset.train, dataset.val, dataset.test)])
@@ -165,6 +167,8 @@ def test_a_file_is_learned_from_where_it_lies(smoke_config, programs, tmp_path, 
         histories[place] = [{k: v for k, v in e.items() if "seconds" not in k} for e in run.read_history()]
     assert_same_state(states["host"], states["disk"])
     assert histories["host"] == histories["disk"]
+    scores = [evaluate(str(tmp_path / place), str(tmp_path / "results" / place)).result for place in states]
+    assert scores[0]["test"] == scores[1]["test"] and scores[0]["spectra"] == scores[1]["spectra"]
     # The part of the file in which the fields lie.
     half = change(config, "train", data_on="disk", steps=20)
     part = str(tmp_path / "part")
