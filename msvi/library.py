@@ -102,7 +102,13 @@ def fit(
             else from_arrays(np.asarray(u), boundary, arrays)
         )
         places = {"path": _write(given, workdir)}
-    train(_with_fields(CUSTOM, places | fields), workdir)
+    try:
+        train(_with_fields(CUSTOM, places | fields), workdir)
+    except InputError:
+        run = Workdir(os.path.abspath(workdir))
+        if not isinstance(u, str) and not os.path.exists(run.config):  # refused before it began
+            os.remove(run.data)
+        raise
     return load(workdir)
 
 

@@ -253,12 +253,14 @@ def test_arrays_are_files_of_the_layout(monkeypatch, tmp_path):
         ),
         (lambda: ("nowhere.npz",), {}, "There is no data file"),
         (lambda: ("nowhere.npz", T), {}, "leave out t"),
+        (lambda: (waves()[0], T), {}, "does not say the boundary"),
     ],
 )
 def test_what_cannot_be_learned_from(tmp_path, arguments, rest, message):
-    """Is refused in one sentence before anything is trained."""
+    """Is refused in one sentence before anything is trained, and no data are left behind."""
     with pytest.raises(msvi.InputError, match=message):
         msvi.fit(*arguments(), workdir=str(tmp_path / "run"), **rest)
+    assert not (tmp_path / "run" / "data.nc").exists()
 
 
 @pytest.mark.parametrize(
