@@ -8,6 +8,7 @@ import numpy as np
 from msvi.data.formats.arrays import StoredArray, blocks
 from msvi.data.formats.layout import AXES, Layout, texts
 from msvi.data.frames import Pieces, Reading, observed_frames
+from msvi.data.labels import Labels
 from msvi.data.problems import gather
 from msvi.data.recorded import (
     assemble,
@@ -110,6 +111,8 @@ def _frames(layout: Layout, values: Reading) -> Iterator[str]:
     observed, (number, frames) = observed_frames(layout, look=values.num_missing > 0), layout.u.shape[:2]
     steps = np.concatenate([np.diff(t[row]) for t, row in zip(layout.times, observed, strict=True)])
     yield f"  {frames} in each of {number} trajectories, {100 * (1 - observed.mean()):.1f} % of them missing"
+    if units := layout.labels.attributes.get("time", {}).get("units"):
+        yield f"  times in {units}"
     if steps.size:
         even = np.ptp(steps) <= 1e-3 * steps.mean()
         yield f"  spacing {steps.min():.4g} to {steps.max():.4g}, {'even' if even else 'irregular'}"
@@ -128,15 +131,25 @@ def _axes(layout: Layout, about: set[str]) -> Iterator[str]:
     kinds = layout.boundary
     if kinds is None or "boundary" in about:
         kinds = ["boundary not known"] * len(layout.grid)
-    for name, size, extent, kind in zip(AXES, layout.grid, extents, kinds, strict=False):
-        yield f"  {name}: {size} points{extent}, {kind}"
-    yield f"  channels: {layout.u.shape[-1]}"
+    labels = layout.labels
+    own_names = labels.axis_names(len(layout.grid))
+    for name, own, size, extent, kind in zip(AXES, own_names, layout.grid, extents, kinds, strict=False):
+        yield f"  {name}{_called(labels, own, name)}: {size} points{extent}, {kind}"
+    channels = [f"{own}{_called(labels, own, own)}" for own in labels.channels] or [_called(labels, "u", "u").strip()]
+    yield f"  channels: {layout.u.shape[-1]}" + (f", {', '.join(channels)}" if any(channels) else "")
     yield f"  parameters: {last_size(layout.mu)}"
     if layout.forcing is None:
         yield "  forcing: none"
     else:
         of = "the same everywhere" if len(layout.forcing.shape) == 3 else "a field"
         yield f"  forcing: {last_size(layout.forcing)}, {of}"
+
+
+def _called(labels: Labels, own: str, name: str) -> str:
+    """The name in the file, where it is not the one here, and the units, in brackets; empty if there is neither."""
+    units = labels.attributes.get(own, {}).get("units")
+    parts = [part for part in (own if own != name else "", units) if part]
+    return f" ({', '.join(map(str, parts))})" if parts else ""
 
 
 def _uses(pieces: Pieces, values: Reading) -> Iterator[str]:

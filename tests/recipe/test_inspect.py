@@ -5,6 +5,7 @@ import os
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 from msvi.cli.inspect import main
 
@@ -176,3 +177,23 @@ def test_wrong_use(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         main(arguments)
     assert error.value.code == 2 and "usage: msvi inspect" in capsys.readouterr().err
+
+
+def test_names_and_units_are_those_of_the_file(capsys, tmp_path):
+    """Of axes, of channels and of the times, where the file has them."""
+    axes, rng = ("member", "time", "lon"), np.random.default_rng(2)
+    fields = {
+        name: (axes, rng.random((10, 40, 12)), {"units": unit}) for name, unit in (("wind", "m/s"), ("heat", "K"))
+    }
+    coordinates = {
+        "time": ("time", np.arange(40.0), {"units": "hours since 2000-01-01"}),
+        "lon": ("lon", 30.0 * np.arange(12), {"units": "degrees_east"}),
+    }
+    xr.Dataset(fields, coordinates, {"boundary": "periodic"}).to_netcdf(tmp_path / "own.nc", engine="h5netcdf")
+    _, out, _ = run(capsys, str(tmp_path / "own.nc"))
+    for line in (
+        "  times in hours since 2000-01-01",
+        "  x (lon, degrees_east): 12 points from 0 to 330, periodic",
+        "  channels: 2, wind (m/s), heat (K)",
+    ):
+        assert f"{line}\n" in out, out
