@@ -14,7 +14,7 @@ from msvi.data.formats.files import open_variables, recognise
 from msvi.data.formats.layout import Layout, from_variables
 from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
 from msvi.data.problems import find_problems, gather, refuse
-from msvi.data.split import SPLITS, Dataset, check_dataset
+from msvi.data.split import SPLITS, Dataset, check_dataset, measure
 from msvi.data.streamed import StreamedField
 from msvi.data.survey import digest, stays_on_disk, survey_splits
 from msvi.data.values import find_value_problems
@@ -170,7 +170,7 @@ def assemble(layout: Layout, found: Reading) -> Dataset:
     return Dataset(
         coordinates(layout),
         _boundary(layout),
-        train=found.splits["train"],
+        train=measure(found.splits["train"]),
         val=found.splits["val"],
         test=found.splits["test"],
         coarsening=None if layout.coarsening is None else int(layout.coarsening),

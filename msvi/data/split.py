@@ -31,7 +31,7 @@ class Split(NamedTuple):
         is in seconds since 1970. None for zeros.
       inside: whether the random parameters of each trajectory lie in the range of those learned from, `(trajectory,)`;
         None where they are not known.
-      measured: what the values of `u` are like, where that was found when they were read; see `statistics`.
+      measured: `u` and what its values are like, where that was found when they were read; see `statistics`.
     """
 
     t: np.ndarray
@@ -44,7 +44,7 @@ class Split(NamedTuple):
     forcing_t: np.ndarray | None = None
     origin: np.ndarray | None = None
     inside: np.ndarray | None = None
-    measured: Statistics | None = None
+    measured: tuple[Field, Statistics] | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -62,9 +62,9 @@ class Split(NamedTuple):
         return frames if mask is None else frames & mask
 
     def statistics(self) -> Statistics:
-        """What the values of `u` are like, in one pass unless that is known."""
-        if self.measured is not None:
-            return self.measured
+        """What the values of `u` are like, in one pass unless that of this very `u` is known."""
+        if self.measured is not None and self.measured[0] is self.u:
+            return self.measured[1]
         pieces, collector = list(blocks_of_frames(self.u.shape)), None
         for i in range(len(self.u)):
             observed = self.observed(i)
@@ -74,6 +74,11 @@ class Split(NamedTuple):
                 collector.add(frames.start, u, None if observed is None else observed[frames])
         assert collector is not None  # a split has a trajectory
         return collector.statistics()
+
+
+def measure(split: Split, known: Statistics | None = None) -> Split:
+    """The split that knows its statistics, so that asking for them again costs nothing."""
+    return split._replace(measured=(split.u, known or split.statistics()))
 
 
 def some_frames(split: Split, number: int, seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from msvi.data.formats.arrays import Piece, StoredArray, mapped
 from msvi.data.formats.layout import Layout
 from msvi.data.frames import Infinite, Pieces, Reading, as_fields, make_split, read_forcing, too_short
-from msvi.data.split import Split
+from msvi.data.split import Split, measure
 from msvi.data.statistics import Collector, Statistics, blocks_of_frames
 from msvi.data.streamed import Field, StreamedField
 from msvi.provenance import host_bytes
@@ -100,8 +100,7 @@ def survey_splits(layout: Layout, pieces: Pieces, path: str, cache_dir: str) -> 
             None if layout.u_true is None else StreamedField(layout.u_true, kept, np.float32),
         )._replace(**forcing[name])
         if name == "train":
-            measured = found[name].measured
-            splits[name] = splits[name]._replace(measured=measured or splits[name].statistics())
+            splits[name] = measure(splits[name], found[name].measured)
     size = sum(one.kept.size for one in found.values()) * int(np.prod(shape[2:]))
     return Reading(splits, num_missing / size, num_missing, problems)
 

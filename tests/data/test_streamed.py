@@ -287,3 +287,11 @@ def test_a_stored_array_says_how_to_read():
     array = StoredArray(FIELD.shape, FIELD.dtype, lambda *where: asked.append(where) or FIELD[where], (1, 10))
     StreamedField(array, [Piece(1, np.arange(30))], np.float32)[0, [3, 5, 29], slice(0, 2)]
     assert asked == [(slice(1, 2), slice(3, 6), slice(0, 2)), (slice(1, 2), slice(29, 30), slice(0, 2))]
+
+
+def test_statistics_are_of_the_fields_at_hand(tmp_path):
+    """What was found for the fields of a file is not taken for others that are put in their place."""
+    train = load(write(tmp_path / "a.h5"), "host").train
+    assert train.measured is not None and train.statistics() is train.measured[1]
+    twice = train._replace(u=2 * train.u)
+    np.testing.assert_allclose(twice.statistics().std, 2 * train.statistics().std)
