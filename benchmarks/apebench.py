@@ -77,7 +77,7 @@ def main() -> None:
     for seed in map(int, FLAGS.seeds):
         result = learn(scenario, os.path.join(FLAGS.folder, f"{name}_s{seed}"), seed)
         whole = merge(path, {"seeds": {str(seed): result}})
-        whole |= {"scenario": name, "published": PUBLISHED.get(name, {})}
+        whole |= {"system": name, "published": PUBLISHED.get(name, {})}
         whole["checks"] = checks(name, list(whole["seeds"].values()))
         write_json(path, whole)
         error = "diverged" if result["error"] is None else f"{result['error']:.4f}"

@@ -70,7 +70,7 @@ def main() -> None:
     }
     print(format_checks(checks))
     if OUTPUT.value:
-        head = {"versions": versions(), "members": MEMBERS.value, "frames": FRAMES.value}
+        head = {"system": "forecast", "versions": versions(), "members": MEMBERS.value, "frames": FRAMES.value}
         write_json(OUTPUT.value, head | {"measured": measured, "checks": checks})
         print(OUTPUT.value)
 

@@ -95,10 +95,9 @@ def main() -> None:
     }
     print(format_checks(checks))
     if OUTPUT.value:
-        files_of = {"files": files, "distinct_gib": DISTINCT.value, "frames_in_a_chunk": _CHUNK}
-        write_json(
-            OUTPUT.value, {"versions": versions("grain", "h5py"), **files_of, "measured": found, "checks": checks}
-        )
+        head = {"system": "streaming", "versions": versions("grain", "h5py")}
+        head |= {"files": files, "distinct_gib": DISTINCT.value, "frames_in_a_chunk": _CHUNK}
+        write_json(OUTPUT.value, head | {"measured": found, "checks": checks})
         print(OUTPUT.value)
     shutil.rmtree(FOLDER.value)
 

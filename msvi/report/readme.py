@@ -37,13 +37,15 @@ from msvi.report.tables import (
     summary_table,
 )
 from msvi.report.tables_study import bars_table, published_code_table, range_table, rel_l2_table, seeds_table
-from msvi.report.tables_systems import checks_table, patches_table, systems_scores_table
+from msvi.report.tables_systems import apebench_table, checks_table, patches_table, systems_scores_table
 
 Result = dict[str, Any]
 
 # Baselines that the first table shows, and the number of microscale latents there; how many test trajectories a
 # published number is of.
 _RIVALS, _LATENTS, _PUBLISHED_TRAJECTORIES = ("dmd", "sindy"), 5, 1
+# What was measured of time and memory, files of `benchmark/`.
+_COSTS = ("forecast", "streaming")
 
 
 def overview_table(results: list[Result], cells: list[Result], baselines: list[Result]) -> Table:
@@ -97,6 +99,8 @@ def make_tables(directory: str) -> dict[str, str]:
         "checks": checks_table(systems),
         "assimilation": checks_table(load_systems(directory, "assimilation")),
         "patches": patches_table(load_domains(directory)),
+        "costs": checks_table([r for name in _COSTS for r in load_systems(directory, "benchmark", name)]),
+        "apebench": apebench_table(load_systems(directory, "apebench")),
     }
     return {name: markdown(table) for name, table in tables.items()}
 

@@ -73,18 +73,19 @@ def load_data_files(directory: str) -> list[dict[str, Any]]:
     return [r for pattern in patterns for r in _load(pattern, *_OWN_DATA)]
 
 
-def load_systems(directory: str, folder: str = "systems") -> list[dict[str, Any]]:
+def load_systems(directory: str, folder: str = "systems", name: str = "*") -> list[dict[str, Any]]:
     """All `systems/<name>.json` below `directory`, by name: systems of which something is known exactly.
 
     Args:
       directory: of all results.
       folder: another one with results of systems and their checks, such as `assimilation`.
+      name: of the files, without their ending; all of them if left out.
 
     Raises:
       InputError: a file is no result of a system, such as one that was cut off.
     """
     results = []
-    for path in sorted(glob.glob(os.path.join(directory, folder, "*.json"))):
+    for path in sorted(glob.glob(os.path.join(directory, folder, f"{name}.json"))):
         results.append(load_json(path))
         if not {"system", "checks"} <= results[-1].keys():
             raise InputError(f"{path} must hold the `system` and `checks` of a system; write it again or remove it.")

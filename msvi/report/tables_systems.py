@@ -1,5 +1,8 @@
-"""Tables of systems of which something is known exactly, `results/systems/`, and of larger and larger domains."""
+"""Tables of systems of which something is known exactly, `results/systems/`, of larger and larger domains, and of
+somebody else's benchmark."""
 
+import math
+import statistics
 from typing import Any
 
 from msvi.report.tables import BASELINE_LABELS, MISSING, Table
@@ -30,6 +33,34 @@ def systems_scores_table(results: list[dict[str, Any]]) -> Table:
             rows.append([r["system"], label, *others, *found])
     columns = ["system", "score, median", *(BASELINE_LABELS[name] for name in names), "global", "in cells"]
     return Table(columns, rows)
+
+
+def apebench_table(results: list[dict[str, Any]]) -> Table:
+    """A row per scenario of APEBench: our error, in the median over the seeds, beside those of its networks, and what
+    the ensemble tells beside."""
+    networks = list(dict.fromkeys(name for r in results for name in r.get("published", {})))
+    columns = ["scenario", "ours", "seeds", *networks, "trained here", "allowed", "first step", "reconstruction"]
+    columns += ["spread over error", "90 % coverage", "latents / points", "minutes"]
+    table = Table(columns, [], strong="ours")
+    for r in results:
+        seeds = list(r.get("seeds", {}).values())
+        if not seeds:
+            continue
+        errors = [math.inf if seed["error"] is None else seed["error"] for seed in seeds]
+        here = [f"{name.partition(';')[0]} {_values(found['error'])}" for name, found in r.get("reference", {}).items()]
+        bar = next(check["bar"] for name, check in r["checks"].items() if name.startswith("error, median"))
+
+        def median(name, seeds=seeds):
+            known = [seed[name] for seed in seeds if seed[name] is not None]
+            return _values(statistics.median(known) if known else None)
+
+        row = [r["system"], _values(statistics.median(errors)), str(len(seeds))]
+        row += [_values(r.get("published", {}).get(name)) for name in networks]
+        row += [", ".join(here) or MISSING, MISSING if bar is None else _values(bar)]
+        row += [median(name) for name in ("first_step_nrmse", "reconstruction_nrmse", "spread_skill", "coverage_90")]
+        row += [f"{seeds[0]['latents']} / {seeds[0]['points']}"]
+        table.rows.append([*row, f"{max(seed['train_seconds'] for seed in seeds) / 60:.0f}"])
+    return table
 
 
 def patches_table(domains: list[dict[str, Any]]) -> Table:

@@ -31,7 +31,7 @@ from msvi.report.tables import (
     summary_table,
     time_until,
 )
-from msvi.report.tables_systems import patches_table
+from msvi.report.tables_systems import apebench_table, patches_table
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -469,3 +469,20 @@ def test_readme_is_up_to_date():
     tables = make_tables(str(ROOT / "results"))
     assert len(tables["results"].splitlines()) > 10 and len(pages) > 10
     assert update_pages(pages, tables) == pages
+
+
+def test_apebench_beside_its_networks():
+    """Medians over our seeds, one that diverged as infinite; what was published, what was trained here, and the bar."""
+    seed = {"first_step_nrmse": 0.001, "reconstruction_nrmse": 0.0005, "spread_skill": 1.1, "coverage_90": 0.9}
+    seed |= {"latents": 80, "points": 160, "train_seconds": 600.0}
+    seeds = {
+        "0": seed | {"error": 0.02},
+        "1": seed | {"error": None},
+        "2": seed | {"error": 0.03, "train_seconds": 900},
+    }
+    checks = {"error, median over seeds": {"value": 0.03, "bar": 0.025, "met": False}}
+    result = {"system": "diff_burgers", "seeds": seeds, "published": {"Res": 0.0128}, "checks": checks}
+    table = apebench_table([result | {"reference": {"Res;26;8;relu": {"error": 0.013}}}, {"system": "a", "checks": {}}])
+    assert table.columns[3:6] == ["Res", "trained here", "allowed"]
+    cells = ["diff_burgers", "0.03", "3", "0.0128", "Res 0.013", "0.025", "0.001", "0.0005", "1.1", "0.9", "80 / 160"]
+    assert table.rows == [[*cells, "15"]]
