@@ -1,6 +1,5 @@
 """The square with open or held edges, domain of two of the two-dimensional equations."""
 
-import abc
 import dataclasses
 
 import numpy as np
@@ -29,9 +28,9 @@ class Square(Equation):
         return (self.num_points, self.num_points)
 
     @property
-    @abc.abstractmethod
     def x(self) -> np.ndarray:
         """Grid points along either axis, `(num_points,)`."""
+        raise NotImplementedError
 
     @property
     def coordinates(self) -> tuple[np.ndarray, ...]:
