@@ -50,6 +50,9 @@ GROWTH = flags.DEFINE_multi_integer("growth", [8, 80, 800, 8000], "Trajectories 
 STEPS = flags.DEFINE_integer("steps", 20, "Of the training in 2D, and timed at a time; in 1D ten times as many.")
 FOLDER = flags.DEFINE_string("folder", "runs/streaming", "Of data files and runs; emptied before and after.")
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; nothing is written if left out.")
+ONLY = flags.DEFINE_multi_enum(
+    "only", None, ["memory", "speed", "growth"], "Questions; of the others the answers in --output are kept."
+)
 ASKED = flags.DEFINE_string("asked", None, "Answer one question in this process, and print it as JSON.")
 
 # Frames of a trajectory, in chunks of so many; trajectories of a file; and points of a field in 1D.
@@ -64,42 +67,57 @@ def main() -> None:
         print(json.dumps(_QUESTIONS[ASKED.value.split(":")[0]](*ASKED.value.split(":")[1:])))
         return
     shutil.rmtree(FOLDER.value, ignore_errors=True)
-    large, files = write_folder("large", round(GIB.value * 2**30), round(DISTINCT.value * 2**30))
-    small, _ = write_folder("small", 1, 1)
-    line = {number: write_line(number) for number in GROWTH.value}
-    middle = sorted(line)[len(line) // 2]
-    found = {
-        "large": ask("memory", large, "auto" if GIB.value >= 40 else "disk"),
-        "small": ask("memory", small, "host"),
-        "line": {place: ask("speed", line[middle], place, "1d") for place in ("host", "disk")},
-        "patches": {place: ask("speed", small, place, "2d") for place in ("host", "disk")},
-        "growth": {number: ask("speed", path, "disk", "1d") for number, path in line.items()},
-    }
-    steps = [one["step_s"] for one in found["growth"].values()]
-    checks = {
+    asked, measured = set(ONLY.value or ("memory", "speed", "growth")), {}
+    if ONLY.value:
+        with open(OUTPUT.value, encoding="utf-8") as file:
+            measured = json.load(file)["measured"]
+    measured |= answer(asked)
+    checks = make_checks(measured)
+    print(format_checks(checks))
+    if OUTPUT.value:
+        head = {"system": "streaming", "versions": versions("grain", "h5py")}
+        head |= {"distinct_gib": DISTINCT.value, "frames_in_a_chunk": _CHUNK}
+        write_json(OUTPUT.value, head | {"measured": measured, "checks": checks})
+        print(OUTPUT.value)
+    shutil.rmtree(FOLDER.value)
+
+
+def answer(asked: set[str]) -> dict:
+    """What is measured of each question, by its name."""
+    small, found = write_folder("small", 1, 1)[0], {}
+    if "memory" in asked:
+        large, files = write_folder("large", round(GIB.value * 2**30), round(DISTINCT.value * 2**30))
+        found["large"] = {"files": files} | ask("memory", large, "auto" if GIB.value >= 40 else "disk")
+        found["small"] = ask("memory", small, "host")
+    line = {number: write_line(number) for number in GROWTH.value} if asked & {"speed", "growth"} else {}
+    if "speed" in asked:
+        middle = sorted(line)[len(line) // 2]
+        found["line"] = {place: ask("speed", line[middle], place, "1d") for place in ("host", "disk")}
+        found["patches"] = {place: ask("speed", small, place, "2d") for place in ("host", "disk")}
+    if "growth" in asked:
+        found["growth"] = {str(number): ask("speed", path, "disk", "1d") for number, path in line.items()}
+    return found
+
+
+def make_checks(found: dict) -> dict:
+    """The checks of all questions."""
+    growth = {int(number): one["step_s"] for number, one in found["growth"].items()}
+    few, many = min(growth), max(growth)
+    over_model = found["large"]["peak_memory_gib"] - found["small"]["peak_memory_gib"]
+    places = (("1D", found["line"], _SPEED_1D), (f"{POINTS.value}²", found["patches"], _SPEED_2D))
+    return {
         "GiB of the data": judge(found["large"]["data_gib"], None),
-        "GiB of memory over that of the model": judge(
-            found["large"]["peak_memory_gib"] - found["small"]["peak_memory_gib"], _MEMORY_GIB
-        ),
+        "GiB of memory over that of the model": judge(over_model, _MEMORY_GIB),
         "seconds to survey": judge(found["large"]["survey_s"], None),
         "seconds to open what was surveyed": judge(found["large"]["open_s"], None),
         **{
             f"steps a second over those in memory, {kind}": judge(
-                one["host"]["step_s"] / one["disk"]["step_s"], [bar, None]
+                at["host"]["step_s"] / at["disk"]["step_s"], [bar, None]
             )
-            for kind, one, bar in (("1D", found["line"], _SPEED_1D), (f"{POINTS.value}²", found["patches"], _SPEED_2D))
+            for kind, at, bar in places
         },
-        f"seconds a step with {max(line)} trajectories over those with {min(line)}": judge(
-            steps[-1] / steps[0], _GROWTH
-        ),
+        f"seconds a step of {many} trajectories over those of {few}": judge(growth[many] / growth[few], _GROWTH),
     }
-    print(format_checks(checks))
-    if OUTPUT.value:
-        head = {"system": "streaming", "versions": versions("grain", "h5py")}
-        head |= {"files": files, "distinct_gib": DISTINCT.value, "frames_in_a_chunk": _CHUNK}
-        write_json(OUTPUT.value, head | {"measured": found, "checks": checks})
-        print(OUTPUT.value)
-    shutil.rmtree(FOLDER.value)
 
 
 def ask(question: str, *about: str) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 
 from msvi.data.division import divide
 from msvi.data.formats import pdebench, the_well
-from msvi.data.formats.arrays import StoredArray, reading
+from msvi.data.formats.arrays import Hdf5, StoredArray, reading, stored
 from msvi.data.formats.files import open_variables, recognise
 from msvi.data.formats.layout import Layout, from_variables
 from msvi.data.frames import Pieces, Reading, observed_frames, read_splits
@@ -18,6 +18,9 @@ from msvi.data.split import SPLITS, Dataset, check_dataset, measure
 from msvi.data.streamed import StreamedField
 from msvi.data.survey import digest, stays_on_disk, survey_splits
 from msvi.data.values import find_value_problems
+
+# Attributes by which the values of a NetCDF file are decoded.
+_ENCODED = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"}
 
 
 class Recording(NamedTuple):
@@ -201,6 +204,7 @@ def _open(path: str, stack: contextlib.ExitStack) -> tuple[str, Layout]:
         with reading(path):
             return "folder of HDF5, The Well", the_well.read_folder(folder, stack)
     kind = name = recognise(path)
+    file = None
     if kind == "HDF5":
         with reading(path):
             file = stack.enter_context(h5py.File(path))
@@ -211,7 +215,22 @@ def _open(path: str, stack: contextlib.ExitStack) -> tuple[str, Layout]:
                     return f"{kind}, {found[0]}", found[1]
     dataset = stack.enter_context(open_variables(path, name))
     with reading(path):
-        return name, from_variables(dataset, path)
+        layout = from_variables(dataset, path)
+        # What the library of NetCDF fills arrays with has to be decoded.
+        return name, _directly(layout, file, path) if file is not None and name == kind else layout
+
+
+def _directly(layout: Layout, file: Hdf5, path: str) -> Layout:
+    """The layout with arrays of HDF5 that need no decoding read without the layers above, ten times as fast."""
+    found = {}
+    for name in ("u", "u_true", "mask", "forcing"):
+        array, own = getattr(layout, name), file.get(name)
+        if array is None or not isinstance(own, h5py.Dataset) or own.shape != array.shape or own.dtype != array.dtype:
+            continue
+        encoded = {key: value for key, value in own.attrs.items() if key in _ENCODED}
+        if not encoded or (set(encoded) == {"_FillValue"} and np.isnan(encoded["_FillValue"]).all()):
+            found[name] = stored(own, path)
+    return layout._replace(**found)
 
 
 def plan(

@@ -1,11 +1,15 @@
 """Fields of a split that stay in their file: what is asked for is read when it is asked for."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from msvi.data.formats.arrays import Piece, StoredArray, runs
+
+# Bytes that are read in about the time that asking for them takes.
+_CHEAP = 2**18
 
 
 class StreamedField:
@@ -16,12 +20,17 @@ class StreamedField:
 
     Attributes:
       shape, dtype, ndim: as of an array.
-      frames_together: frames that are stored together, and so cost as much as one of them.
+      frames_together: frames that cost no more than one of them: they are stored together, or so small that reading
+        those between is cheaper than reading twice.
+      frames_in_chunk: frames that are stored together.
     """
 
     def __init__(self, array: StoredArray, pieces: Sequence[Piece], dtype: Any):
         self._array, self._pieces = array, tuple(pieces)
-        self.dtype, self.frames_together = np.dtype(dtype), max(1, array.chunks[1])
+        self.dtype = np.dtype(dtype)
+        frame = array.dtype.itemsize * math.prod(array.shape[2:])
+        self.frames_in_chunk = max(1, array.chunks[1])
+        self.frames_together = max(self.frames_in_chunk, _CHEAP // max(frame, 1))
         self.shape = (len(self._pieces), max(len(piece.frames) for piece in self._pieces), *array.shape[2:])
         self.ndim = len(self.shape)
 

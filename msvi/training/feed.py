@@ -168,6 +168,13 @@ def cut(field: Field, row: int, frames: np.ndarray, origin: np.ndarray, grid: tu
         for o, size, n in zip(map(int, origin), grid, domain, strict=True)
     ]
 
+    if isinstance(field, StreamedField) and field.frames_together > field.frames_in_chunk:  # frames are small
+        wrapped = [(o + np.arange(size)) % n for o, size, n in zip(map(int, origin), grid, domain, strict=True)]
+        found = field[row, numbers]
+        for axis, points in enumerate(wrapped):
+            found = np.take(found, points, axis=1 + axis)
+        return found[back]
+
     def region(run: np.ndarray, chosen: tuple[slice, ...]) -> np.ndarray:
         if len(chosen) == len(ends):
             found = np.asarray(field[(row, slice(int(run[0]), int(run[-1]) + 1), *chosen)])

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from smoke import assert_same_state, change
 
+from msvi.data import streamed
 from msvi.data.config import DataConfig, Recorded
 from msvi.data.dataset import load_dataset
+from msvi.data.formats.arrays import Piece, stored
 from msvi.data.split import Split
 from msvi.errors import InputError
 from msvi.evaluation.evaluate import evaluate
@@ -51,6 +53,19 @@ def test_frames_are_cut_round_the_axes(grid, origin, size):
     Watched.read = 0
     np.testing.assert_array_equal(cut(field.view(Watched), 1, frames, np.array(origin), size), expected)
     assert Watched.read == 4 * np.prod(size) * 2  # frames 2, 3, 7, 8
+
+
+@pytest.mark.parametrize(("cheap", "together"), [(0, 4), (2**18, 4), (2**18, 1)])
+def test_frames_of_a_file_are_cut_alike(monkeypatch, cheap, together):
+    """Small frames, which are read whole, and large ones, of which only the points are read that are asked for."""
+    monkeypatch.setattr(streamed, "_CHEAP", cheap)
+    rng = np.random.default_rng(1)
+    field, frames = rng.normal(size=(3, 40, 6, 5, 2)).astype(np.float32), np.array([7, 2, 3, 2, 33])
+    array = stored(field, "a.h5")._replace(chunks=(1, together))
+    found = streamed.StreamedField(array, [Piece(2, np.arange(40)), Piece(1, np.arange(40))], np.float32)
+    for origin, size in (((4, 3), (4, 5)), ((8, 0), (3, 2)), ((0, 0), (6, 5))):
+        expected = cut(field, 1, frames, np.array(origin), size)
+        np.testing.assert_array_equal(cut(found, 1, frames, np.array(origin), size), expected)
 
 
 @pytest.fixture(scope="module")
