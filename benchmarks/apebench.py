@@ -164,8 +164,7 @@ def roll_out(model: msvi.Model, u0: np.ndarray, frames: int) -> np.ndarray:
 
 def own_metric(scenario: Any, u: np.ndarray) -> np.ndarray:
     """APEBench's mean nRMSE of roll-outs `(trajectory, step, *grid, channel)`, `(step,)`."""
-    (errors,) = scenario.perform_tests_on_rollout(np.moveaxis(u, -1, 2)).values()
-    return np.asarray(errors)[0]
+    return np.asarray(scenario.perform_tests_on_rollout(np.moveaxis(u, -1, 2))["mean_nRMSE"])[0]
 
 
 def finite(value: float) -> float | None:

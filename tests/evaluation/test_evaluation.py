@@ -294,7 +294,7 @@ def test_published_trajectory(evaluated, result, dataset, programs, monkeypatch,
     assert "published_test" not in result
     first = jax.tree.map(lambda values: values[:1], dataset.test)
     run = shutil.copytree(evaluated.path, tmp_path / "run")
-    monkeypatch.setattr(evaluation, "load_dataset", lambda case, config: dataset._replace(published=first))
+    monkeypatch.setattr(evaluation, "load_dataset", lambda *arguments: dataset._replace(published=first))
     monkeypatch.setattr(evaluation, "draw_figures", lambda *arguments: [])
     again = evaluate(str(run), str(tmp_path / "results")).result
     assert again["test"] == result["test"] and list(again["published_test"]) == METRICS

@@ -160,7 +160,7 @@ def test_a_file_that_vanishes_is_told(smoke_config, smoke_model):
 @pytest.mark.slow
 def test_a_file_is_learned_from_where_it_lies(smoke_config, programs, tmp_path, monkeypatch):
     """With gaps and lengths that differ: losses, validation and scores as from memory, to the last bit; and if
-    the file is damaged on the way the run ends with its name, and goes on from its last checkpoint once the file is
+    the file vanishes on the way the run ends with its name, and goes on from its last checkpoint once the file is
     back."""
     dataset = load_dataset(smoke_config.case, smoke_config.data)
     path, rng = tmp_path / "a.h5", np.random.default_rng(0)
@@ -190,11 +190,11 @@ def test_a_file_is_learned_from_where_it_lies(smoke_config, programs, tmp_path, 
     loop.train(half, part)
     whole, make = path.read_bytes(), loop.Feed
 
-    def damage(*arguments):
-        path.write_bytes(whole[: len(whole) // 3])
+    def remove(*arguments):
+        path.unlink()
         return make(*arguments)
 
-    monkeypatch.setattr(loop, "Feed", damage)
+    monkeypatch.setattr(loop, "Feed", remove)
     with pytest.raises(InputError, match=str(path)):
         loop.train(change(config, "train", data_on="disk"), part)
     monkeypatch.undo()
