@@ -124,6 +124,17 @@ def command_module(path, *names):
         flags.FLAGS[name] = flag
 
 
+class Watched(np.ndarray):
+    """Counts the values that are read of an array."""
+
+    read = 0
+
+    def __getitem__(self, where):
+        found = np.asarray(super().__getitem__(where))
+        Watched.read += found.size
+        return found
+
+
 def change(config, name, **values):
     """`config` with other fields in the group called `name`."""
     return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **values)})

@@ -12,12 +12,12 @@ from msvi.data.formats.arrays import Piece, StoredArray, mapped
 from msvi.data.formats.layout import Layout
 from msvi.data.frames import Infinite, Pieces, Reading, as_fields, make_split, read_forcing, too_short
 from msvi.data.split import Split, measure
-from msvi.data.statistics import Collector, Statistics, blocks_of_frames
+from msvi.data.statistics import Collector, Statistics, blocks_of_frames, spread
 from msvi.data.streamed import Field, StreamedField
 from msvi.provenance import host_bytes
 
-# Part of the host's memory that all fields may take, and bytes of which a digest takes every value.
-_HOST_PART, _WHOLE = 0.5, 4 * 2**30
+# Part of the host's memory that fields may take, and bytes of which a digest takes every value.
+HOST_PART, _WHOLE = 0.5, 4 * 2**30
 # Frames that the digest of more looks at.
 _SAMPLED = 256
 
@@ -46,7 +46,7 @@ def stays_on_disk(layout: Layout, pieces: Pieces, place: str) -> bool:
         frames = sum(len(some) * max(len(piece.frames) for piece in some) for some in pieces.values())
         arrays = (layout.u, layout.u_true, None if layout.mask is None or len(layout.mask.shape) < 3 else layout.mask)
         bytes_each = sum(size for size, array in zip((4, 4, 1), arrays, strict=True) if array is not None)
-        return frames * int(np.prod(layout.u.shape[2:])) * bytes_each > _HOST_PART * host_bytes()
+        return frames * int(np.prod(layout.u.shape[2:])) * bytes_each > HOST_PART * host_bytes()
     return place == "disk"
 
 
@@ -54,8 +54,8 @@ def survey_splits(layout: Layout, pieces: Pieces, path: str, cache_dir: str) -> 
     """The splits of `msvi.data.frames.read_splits`, with fields that are read when they are looked at.
 
     Their values are read once, a few frames at a time, to find what is missing or not finite, and the statistics of
-    what is learned from. What was found is kept in `cache_dir` for the next time, under a name made of the digest, the
-    division and the size and time of change of each file: it is found anew once one of these differs.
+    what is learned from. What was found is kept in `cache_dir` for the next time, under a name made of some
+    frames, the division and the size and time of change of each file: it is found anew once one of these differs.
 
     Args:
       path: of the file or folder.
@@ -112,6 +112,11 @@ def digest(split: Split) -> str:
     beside all times, parameters and forcing. It tells another file, other units, other noise, another order or division
     from what was there before; values that were changed in some other frames alone it does not see.
     """
+    return _checksum(split, sampled=4 * int(np.prod(split.u.shape)) > _WHOLE)
+
+
+def _checksum(split: Split, sampled: bool) -> str:
+    """CRC-32 of the arrays of a split, of some frames of its fields or of all."""
     checksum = 0
 
     def add(values: Any) -> None:
@@ -119,7 +124,6 @@ def digest(split: Split) -> str:
         # NumPy annotates its arrays as buffers from Python 3.12 on.
         checksum = zlib.crc32(np.ascontiguousarray(values), checksum)  # pyright: ignore[reportArgumentType]
 
-    sampled = 4 * int(np.prod(split.u.shape)) > _WHOLE
     for name in Split._fields:
         array: Field | None = None if name == "measured" else getattr(split, name)
         if array is None:
@@ -127,7 +131,7 @@ def digest(split: Split) -> str:
         if sampled and array.ndim == split.u.ndim and array.shape[:2] == split.u.shape[:2]:
             add(np.array(array.shape))
             count = array.shape[0] * array.shape[1]
-            for number in np.unique(np.linspace(0, count - 1, min(_SAMPLED, count)).round().astype(int)):
+            for number in spread(count, _SAMPLED):
                 add(array[tuple(map(int, np.unravel_index(number, array.shape[:2])))])
         else:
             for one in array:
@@ -162,8 +166,8 @@ def _survey(
                 collector.add(frames.start, values, None)
         problems += too_short(piece.trajectory, int(kept[i].sum()))
         problems += [problem for one in infinite.values() for problem in one.problems()]
-    known = collector is not None and not num_missing and not problems
-    return _Surveyed(kept, num_missing, collector.statistics() if collector and known else None), problems
+    known = collector.statistics() if collector and not num_missing and not problems else None
+    return _Surveyed(kept, num_missing, known), problems
 
 
 def _cleared(u: StoredArray, mask: StoredArray) -> StoredArray:
@@ -185,9 +189,8 @@ def _key(layout: Layout, pieces: Pieces, path: str) -> str:
         about = os.stat(file)
         parts.append(f"{os.path.relpath(file, path)} {about.st_size} {about.st_mtime_ns}")
     for name, some in pieces.items():
-        parts.append(
-            f"{name} {digest(make_split(layout, some, StreamedField(layout.u, some, np.float32), None, None))}"
-        )
+        split = make_split(layout, some, StreamedField(layout.u, some, np.float32), None, None)
+        parts.append(f"{name} {_checksum(split, sampled=True)}")
         parts += [f"{piece.trajectory} {zlib.crc32(piece.frames.astype(np.int64).tobytes())}" for piece in some]
     parts += [f"{name} {array.shape} {array.dtype}" for name in ("mask", "u_true") if (array := getattr(layout, name))]
     return f"{zlib.crc32(chr(10).join(parts).encode()):08x}"

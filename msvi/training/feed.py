@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from msvi.data.formats.arrays import runs
 from msvi.data.split import Split
 from msvi.data.streamed import Field, StreamedField
+from msvi.data.survey import HOST_PART
 from msvi.inference.elbo import Frames, WindowElbo
 from msvi.model.scales import Scales
 from msvi.provenance import host_bytes
@@ -25,8 +26,8 @@ from msvi.training.sharding import divide_fed
 from msvi.training.state import Objective, TrainState, Trajectories, draw_step, find_origins
 from msvi.types import Array
 
-# Part of the memory of the device and of the host that training data may take.
-_DEVICE_PART, _HOST_PART = 0.5, 0.5
+# Part of the memory of the device that training data may take.
+_DEVICE_PART = 0.5
 # Bytes of frames that are put on the device at once, and threads that read.
 _BYTES, _THREADS = 64 * 2**20, 4
 
@@ -169,10 +170,9 @@ def cut(field: Field, row: int, frames: np.ndarray, origin: np.ndarray, grid: tu
     ]
 
     if isinstance(field, StreamedField) and field.frames_together > field.frames_in_chunk:  # frames are small
-        wrapped = [(o + np.arange(size)) % n for o, size, n in zip(map(int, origin), grid, domain, strict=True)]
         found = field[row, numbers]
-        for axis, points in enumerate(wrapped):
-            found = np.take(found, points, axis=1 + axis)
+        for axis, (first, size) in enumerate(zip(map(int, origin), grid, strict=True)):
+            found = np.take(found, first + np.arange(size), axis=1 + axis, mode="wrap")
         return found[back]
 
     def region(run: np.ndarray, chosen: tuple[slice, ...]) -> np.ndarray:
@@ -201,7 +201,7 @@ def choose_place(asked: str, split: Split) -> tuple[str, str]:
     device, host = device_bytes(), host_bytes()
     if size <= _DEVICE_PART * device:
         return "device", f"{text} fit on the device"
-    if size <= _HOST_PART * host:
+    if size <= HOST_PART * host:
         return "host", f"{text} stay in the host's memory, since the device has {device / 2**30:.3g} GiB"
     return "disk", f"{text} stay on disk, since the host has {host / 2**30:.3g} GiB"
 

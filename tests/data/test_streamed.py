@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from smoke import Watched
 
 from msvi.data import streamed as streamed_fields
 from msvi.data import survey
@@ -17,17 +18,6 @@ from msvi.errors import InputError
 
 RNG = np.random.default_rng(0)
 FIELD = RNG.normal(size=(8, 30, 6, 4, 2))
-
-
-class Watched(np.ndarray):
-    """Counts the values that are read."""
-
-    read = 0
-
-    def __getitem__(self, where):
-        found = np.asarray(super().__getitem__(where))
-        Watched.read += found.size
-        return found
 
 
 def streamed(pieces, together=4):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from smoke import assert_same_state, change
+from smoke import Watched, assert_same_state, change
 
 from msvi.data import streamed
 from msvi.data.config import DataConfig, Recorded
@@ -27,17 +27,6 @@ from msvi.training.state import cut_frames, draw_step, find_origins
 from msvi.training.workdir import Workdir
 
 pytest_plugins = ["smoke"]
-
-
-class Watched(np.ndarray):
-    """Counts what is read of an array."""
-
-    read = 0
-
-    def __getitem__(self, where):
-        found = np.asarray(super().__getitem__(where))
-        Watched.read += found.size
-        return found
 
 
 @pytest.mark.parametrize(
