@@ -130,6 +130,8 @@ def learn(scenario: Any, workdir: str, seed: int) -> dict[str, Any]:
     forecast = roll_out(model, test[:, 0], test.shape[1])
     seconds = time.monotonic() - began
     errors = own_metric(scenario, forecast.mean(axis=1))
+    config = msvi.config.to_dict(model.config)
+    config["data"]["path"] = os.path.relpath(config["data"]["path"])
     return {
         "error": finite(geometric_mean(errors)),
         "error_by_step": [finite(e) for e in errors],
@@ -141,7 +143,7 @@ def learn(scenario: Any, workdir: str, seed: int) -> dict[str, Any]:
         "steps": model.config.train.steps,
         "train_seconds": trained_seconds(model),
         "forecast_seconds": seconds,
-        "config": msvi.config.to_dict(model.config),
+        "config": config,
         "versions": versions("apebench", "exponax"),
     }
 

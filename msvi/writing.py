@@ -2,29 +2,36 @@
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
 import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from msvi.errors import InputError
+
+# Seconds after which what another process writes, and has not touched since, is what it left when it was killed.
+_LEFT = 3600.0
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
     """Where to write what shall stand at `path`: beside it, and renamed when the block ends. Creates the folder.
 
-    If the block fails, what stood at `path` still does, and nothing is left beside it.
+    If the block fails, what stood at `path` still does, and nothing is left beside it. Processes that write the same
+    file at once do not disturb one another: the last one's stands.
 
     Raises:
       InputError: the disk is full.
     """
-    folder, temporary = os.path.dirname(os.path.abspath(path)), path + ".tmp"
+    folder, temporary = os.path.dirname(os.path.abspath(path)), f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     with explain_full_disk(folder):
         os.makedirs(folder, exist_ok=True)
-        _remove(temporary)  # of a process that was killed
+        _remove_left(path)
         try:
             yield temporary
             os.replace(temporary, path)
@@ -76,6 +83,19 @@ def explain_full_disk(folder: str) -> Iterator[None]:
                     "and give the same command again."
                 ) from None
         raise
+
+
+def unfinished(path: str) -> list[str]:
+    """What processes write, or left when they were killed, that is to stand at `path`."""
+    return glob.glob(f"{glob.escape(path)}.*.tmp")
+
+
+def _remove_left(path: str) -> None:
+    """Takes away what killed processes left that were to write `path`."""
+    for left in unfinished(path):
+        with contextlib.suppress(OSError):  # another process may be as quick
+            if time.time() - os.path.getmtime(left) > _LEFT:
+                _remove(left)
 
 
 def _remove(path: str) -> None:

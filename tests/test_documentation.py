@@ -185,6 +185,13 @@ def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
+def test_results_say_nothing_of_where_they_were_made():
+    """Files are named from the folder of the project on, as they are there for everybody."""
+    places = re.compile(r'"(/|~|file:|[A-Za-z]:\\)')
+    files = list((ROOT / "results").rglob("*.json"))
+    assert files and not [str(path) for path in files if places.search(path.read_text(encoding="utf-8"))]
+
+
 def test_every_page_is_in_the_menu():
     """And the menu has no others."""
 

@@ -30,12 +30,27 @@ def test_nothing_is_left_of_what_failed(tmp_path, kind):
         return (path / "part" if kind == "folder" else path).read_text()
 
     (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "file.tmp").write_text("of a process that was killed")
+    left = tmp_path / "new" / "file.0a1b2c3d.tmp"
+    left.write_text("of a process that was killed")
+    os.utime(left, (0, 0))
     write("first")
     with pytest.raises(KeyboardInterrupt):
         write("second", fails=True)
     assert content() == "first"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_writers_of_one_file_do_not_disturb_one_another(tmp_path):
+    """What the last one wrote stands, whole."""
+    path = tmp_path / "file"
+    with replacing(str(path)) as one:
+        with open(one, "w") as first:
+            first.write("half")
+            replace_file(str(path), "other")
+            first.write(" and half")
+        assert path.read_text() == "other"
+    assert path.read_text() == "half and half"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_json_is_strict(tmp_path):

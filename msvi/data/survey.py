@@ -1,7 +1,6 @@
 """Splits whose fields stay in their file, and the one pass over it that finds what is wrong with them and like them."""
 
 import os
-import tempfile
 import zipfile
 import zlib
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from msvi.data.split import Split, measure
 from msvi.data.statistics import Collector, Statistics, blocks_of_frames, spread
 from msvi.data.streamed import Field, StreamedField
 from msvi.provenance import host_bytes
+from msvi.writing import replacing
 
 # Part of the host's memory that fields may take, and bytes of which a digest takes every value.
 HOST_PART, _WHOLE = 0.5, 4 * 2**30
@@ -62,7 +62,7 @@ def survey_splits(layout: Layout, pieces: Pieces, path: str, cache_dir: str) -> 
       cache_dir: "" to keep nothing.
 
     Raises:
-      InputError: the file is damaged.
+      InputError: the file is damaged, or the disk is full.
     """
     shape, mask = layout.u.shape, None
     if layout.mask is None:
@@ -202,12 +202,8 @@ def _write(place: str, found: dict[str, _Surveyed]) -> None:
         arrays |= {f"{name}_kept": one.kept, f"{name}_missing": np.array(one.num_missing)}
         if one.measured is not None:
             arrays |= {f"{name}_{field}": values for field, values in one.measured._asdict().items()}
-    folder = os.path.dirname(place)
-    os.makedirs(folder, exist_ok=True)
-    # Under a name of its own, since several processes may do it at once.
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+    with replacing(place) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    os.replace(file.name, place)
 
 
 def _read(place: str, pieces: Pieces) -> dict[str, _Surveyed] | None:

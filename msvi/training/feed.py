@@ -169,7 +169,8 @@ def cut(field: Field, row: int, frames: np.ndarray, origin: np.ndarray, grid: tu
         for o, size, n in zip(map(int, origin), grid, domain, strict=True)
     ]
 
-    if isinstance(field, StreamedField) and field.frames_together > field.frames_in_chunk:  # frames are small
+    together, chunk = (field.frames_together, field.frames_in_chunk) if isinstance(field, StreamedField) else (1, 1)
+    if together > chunk:  # frames are small
         found = field[row, numbers]
         for axis, (first, size) in enumerate(zip(map(int, origin), grid, strict=True)):
             found = np.take(found, first + np.arange(size), axis=1 + axis, mode="wrap")
@@ -182,7 +183,6 @@ def cut(field: Field, row: int, frames: np.ndarray, origin: np.ndarray, grid: tu
         parts = [region(run, (*chosen, part)) for part in ends[len(chosen)]]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1 + len(chosen))
 
-    together = field.frames_together if isinstance(field, StreamedField) else 1
     return np.concatenate([region(run, ()) for run in runs(numbers, together)])[back]
 
 

@@ -15,13 +15,10 @@ from msvi.errors import InputError
 from msvi.model.scales import Scales
 from msvi.training.checkpoint import CheckpointStore
 from msvi.training.lock import hold_lock
-from msvi.writing import explain_full_disk, replace_file
+from msvi.writing import explain_full_disk, replace_file, unfinished
 
 # Fields that may change between two commands on one workdir: they do not touch the numbers already computed.
 _FREE = ("train.steps", *OF_NO_EFFECT)
-
-# What a run that was killed at its very beginning leaves, and what it is given.
-_LEFTOVERS = {"lock", "config.json.tmp", "data.nc", "data.nc.tmp"}
 
 
 class Workdir(NamedTuple):
@@ -78,7 +75,9 @@ class Workdir(NamedTuple):
         if existing != self.path:
             return
         if not os.path.exists(self.config):
-            if set(os.listdir(self.path)) - _LEFTOVERS:
+            # What a run that was killed at its very beginning leaves, and what it is given, may be there.
+            left = (self.data, *unfinished(self.config), *unfinished(self.data))
+            if set(os.listdir(self.path)) - {"lock", *map(os.path.basename, left)}:
                 raise InputError(
                     f"`workdir` must be new, empty or a run of msvi, but {self.path} holds other files; choose another."
                 )

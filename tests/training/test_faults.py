@@ -354,7 +354,9 @@ def test_file_system_without_locks(tmp_path, monkeypatch, capsys):
 def test_killed_at_the_very_beginning(smoke_config, half_run, compiled_once, tmp_path):
     """What is there before the configuration is does not keep the run from starting again; anything else does."""
     (tmp_path / "lock").write_text("process 1 on a host of old\n")
-    (tmp_path / "config.json.tmp").write_text('{"case": "burg')
+    left = tmp_path / "config.json.0a1b2c3d.tmp"
+    left.write_text('{"case": "burg')
+    os.utime(left, (0, 0))
     Workdir(str(tmp_path)).check(smoke_config)
     assert_same_state(loop.train(half_run.config, str(tmp_path)), half_run.state)
     assert_same_run(tmp_path, half_run)
