@@ -21,8 +21,8 @@ from msvi.training.trained import load_trained, open_run, restore_run
 from msvi.types import Array, Params
 
 WINDOWS = (1, 5, 20)
-# Frames over which a forecast is scored, and trajectories.
-_SCORED, _MOST = 200, 16
+# Frames over which a forecast is scored, how far apart they are looked at by axes of space, and trajectories.
+_SCORED, _APART, _MOST = 200, {1: 1, 2: 10}, 16
 
 
 def window_checks(model: Model, members: int) -> dict[str, Any]:
@@ -32,23 +32,23 @@ def window_checks(model: Model, members: int) -> dict[str, Any]:
     state = restore_run(run, trained.config, trained.dataset, trained.model)[0]
     test = trained.dataset.test
     truth = test.u if test.u_true is None else test.u_true
-    start = max(WINDOWS) - 1
+    start, apart = max(WINDOWS) - 1, _APART[truth.ndim - 3]
     errors: dict[str, list[float]] = {}
     for i in range(min(len(test.u), _MOST)):
         t = np.asarray(test.t[i])
-        ahead = t[start : start + 1 + _SCORED]
-        expected = np.asarray(truth[i, start : start + 1 + _SCORED])
+        ahead = t[start : start + 1 + _SCORED : apart]
+        expected = np.asarray(truth[i, start : start + 1 + _SCORED : apart])
         scale = expected.reshape(-1, expected.shape[-1]).std(axis=0)
         for number in WINDOWS:
             first = slice(start + 1 - number, start + 1)
             u = np.asarray(test.u[i, first])
             ways: dict[str, Any] = {}
             if number == 1:
-                ways["encoder"] = model.forecast(u[0], ahead, members, seed=i)
+                ways["encoder"] = model.forecast(u[0], ahead, members, noise=False, seed=i)
             else:
-                ways["filter"] = model.forecast(u, ahead, members, window=t[first], seed=i)
+                ways["filter"] = model.forecast(u, ahead, members, window=t[first], noise=False, seed=i)
                 z0 = posterior_at_end(trained, state, t[first], u, members, jax.random.key(i))
-                ways["posterior"] = model.forecast(_as_analysis(z0, t[first]), ahead, seed=i)
+                ways["posterior"] = model.forecast(_as_analysis(z0, t[first]), ahead, noise=False, seed=i)
             for how, forecast in ways.items():
                 channels = model.labels.channels or ("u",)
                 mean = np.stack([forecast[f"{name}_mean"].values for name in channels], axis=-1).reshape(expected.shape)
