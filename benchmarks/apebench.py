@@ -126,10 +126,14 @@ def learn(scenario: Any, workdir: str, seed: int) -> dict[str, Any]:
         split=split,
         **chosen,
     )
-    began = time.monotonic()
-    forecast = roll_out(model, test[:, 0], test.shape[1])
-    seconds = time.monotonic() - began
-    errors = own_metric(scenario, forecast.mean(axis=1))
+    means, scores, seconds = [], [], 0.0
+    for one, truth in enumerate(test):
+        began = time.monotonic()
+        members = roll_out(model, truth[0], len(truth), seed=one)
+        seconds += time.monotonic() - began
+        means.append(members.mean(axis=0))
+        scores += frame_scores(members, truth[1:])
+    errors = own_metric(scenario, np.stack(means))
     config = msvi.config.to_dict(model.config)
     config["data"]["path"] = os.path.relpath(config["data"]["path"])
     return {
@@ -137,7 +141,7 @@ def learn(scenario: Any, workdir: str, seed: int) -> dict[str, Any]:
         "error_by_step": [finite(e) for e in errors],
         "reconstruction_nrmse": relative(model.reconstruct(test[:, ::_APART]), test[:, ::_APART]),
         "first_step_nrmse": finite(errors[0]),
-        **ensemble_scores(forecast, test[:, 1:]),
+        **ensemble_scores(scores),
         "latents": int(model.model.latent_dim),
         "points": int(np.prod(test.shape[2:])),
         "steps": model.config.train.steps,
@@ -154,14 +158,11 @@ def trained_seconds(model: msvi.Model) -> float:
     return restore_run(run, model.config, None, model.model)[2]["train_seconds"]
 
 
-def roll_out(model: msvi.Model, u0: np.ndarray, frames: int) -> np.ndarray:
-    """Members `(trajectory, member, step, *grid, channel)` after the first frame, from initial fields."""
+def roll_out(model: msvi.Model, u0: np.ndarray, frames: int, seed: int) -> np.ndarray:
+    """Members `(member, step, *grid, channel)` after the first frame, from an initial field."""
     t = np.arange(frames, dtype=float)
-    each = []
-    for number, start in enumerate(u0):
-        members = model.forecast(start, t, members=FLAGS.members, noise=False, seed=number)["u"].values
-        each.append(members.reshape(*members.shape[:2], *u0.shape[1:])[:, 1:])
-    return np.stack(each)
+    members = model.forecast(u0, t, members=FLAGS.members, noise=False, seed=seed)["u"].values
+    return members.reshape(*members.shape[:2], *u0.shape)[:, 1:]
 
 
 def own_metric(scenario: Any, u: np.ndarray) -> np.ndarray:
@@ -185,18 +186,18 @@ def relative(u: np.ndarray, reference: np.ndarray) -> float:
 
 
 @jax.jit
-def _frame_scores(members, observed):
+def _scores(members, observed):
     spread, skill = metrics.spread_and_skill(members, observed)
     return metrics.fair_crps(members, observed), spread, skill, metrics.quantile_position(members, observed)
 
 
-def ensemble_scores(members: np.ndarray, observed: np.ndarray) -> dict[str, float | None]:
-    """CRPS, spread over error and 90 % coverage over the scored steps of all trajectories."""
-    found = [
-        [np.asarray(a) for a in _frame_scores(members[i, :, k], observed[i, k])]
-        for i in range(len(observed))
-        for k in range(0, _SCORED, 10)
-    ]
+def frame_scores(members: np.ndarray, observed: np.ndarray) -> list[list[np.ndarray]]:
+    """CRPS, spread, skill and place among the members, of each tenth of the scored steps of a trajectory."""
+    return [[np.asarray(a) for a in _scores(members[:, k], observed[k])] for k in range(0, _SCORED, 10)]
+
+
+def ensemble_scores(found: list[list[np.ndarray]]) -> dict[str, float | None]:
+    """CRPS, spread over error and 90 % coverage over all that `frame_scores` found."""
     crps, spread, skill, position = (np.stack(part) for part in zip(*found, strict=True))
     return {
         "crps": finite(crps.mean()),
