@@ -48,6 +48,8 @@ _USUAL_NODES = 17
 # Microscale latents: of the domain; of each cell at most, and the share of the field's deviation that as many straight
 # directions in a cell may leave.
 _LATENTS, _MOST_LATENTS, _LEFT = 5, 8, 0.025
+# Share from which on it is said that they are few.
+_MUCH_LEFT = 0.1
 # Values of a frame from which on dense networks of all of them are too large.
 _LARGE = 2**16
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
@@ -179,11 +181,17 @@ def suggest(config: Config, dataset: Dataset) -> tuple[Config, list[str]]:
         focus = _focus(dataset, snapshots_of(dataset.train, scales))
         why = _against_cells(config, dataset, i.posterior == "markov", focus) or "nothing speaks against cells"
         why = f" ({why})"
+    left = ""
+    if config.model.micro_dim < 0 and m.micro_layout == "cells" and m.micro_dim == _MOST_LATENTS:
+        share = _left(_missed(m, dataset, snapshots_of(dataset.train, scales)))[m.micro_dim - 1]
+        if share > _MUCH_LEFT:
+            left = f"; as straight directions they leave {share:.0%} of the field's deviation, fewer points in a cell "
+            left += "(model.coarsening) leave less"
     paths = "rough, driven by noise" if motion.rough else "smooth"
     return found, [
         f"coarsening {m.coarsening}: {' x '.join(str(n // m.coarsening) for n in dataset.grid)} cells",
         f"microscale layout {m.micro_layout}{why}, {m.micro_dim} latents "
-        f"{'in each cell' if m.micro_layout == 'cells' else 'for the whole domain'}",
+        f"{'in each cell' if m.micro_layout == 'cells' else 'for the whole domain'}{left}",
         f"time unit {m.time_unit:.4g}; frames are {motion.spacing:.4g} apart, correlated over "
         f"{motion.correlation_time:.4g}",
         f"posterior {i.posterior}: squared increments grow with lag to the power {motion.exponent:.2f}, paths are "
@@ -261,9 +269,13 @@ def _missed(model: ModelConfig, dataset: Dataset, snapshots: np.ndarray) -> np.n
 def _latents_of_cell(missed: np.ndarray) -> int:
     """Principal directions of what the mesh misses in one cell that hold it but for `_LEFT` of the field's deviation,
     at most `_MOST_LATENTS`."""
+    return min(1 + int((_left(missed) > _LEFT).sum()), _MOST_LATENTS)
+
+
+def _left(missed: np.ndarray) -> np.ndarray:
+    """Share of the field's deviation that 1, 2, ... principal directions of what the mesh misses in one cell leave."""
     spectrum = np.linalg.eigvalsh(missed.T @ missed / len(missed))[::-1]
-    left = np.sqrt(np.maximum(spectrum.sum() - np.cumsum(spectrum), 0) / len(spectrum))
-    return min(1 + int((left > _LEFT).sum()), _MOST_LATENTS)
+    return np.sqrt(np.maximum(spectrum.sum() - np.cumsum(spectrum), 0) / len(spectrum))
 
 
 def _weight(missed: np.ndarray, latents: int) -> float:

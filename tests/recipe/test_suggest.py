@@ -1,6 +1,7 @@
 """What a configuration leaves open, read off trajectories whose nature is known, in whatever units they come."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -167,6 +168,25 @@ def test_mesh_carries_the_waves_that_noise_drives(boundary, waves, cells):
     assert f"time unit {found.time_unit:.4g};" in said and f"correlated over {found.time_unit:.4g} " in said
     split = Split(t, np.cumsum(rng.standard_normal((12, 100, 64, 1)), axis=1))
     assert 64 // resolve(OPEN, data(split, boundary)).model.coarsening == 16
+
+
+def test_latents_that_are_too_few_for_a_cell():
+    """Of white noise over 16 points, of which the mesh carries about one, 8 directions leave half of the variance."""
+    rng = np.random.default_rng(0)
+    t, x = DT * np.arange(100), np.arange(64) / 64
+    waves = 2 * np.pi * np.arange(1, 32)
+    phase = rng.uniform(0, 2 * np.pi, (24, 1, 1, 31))
+    u = np.sin(waves * (x[:, None] - t[:, None, None] / 8) + phase).sum(axis=-1)[..., None].astype(np.float32)
+    split = Split(np.tile(t, (24, 1)), u)
+
+    def said(coarsening):
+        model = dataclasses.replace(CUSTOM.model, micro_layout="cells", coarsening=coarsening)
+        dataset = Dataset((x,), ("periodic",), split, split, split)
+        return suggest(dataclasses.replace(CUSTOM, model=model), dataset)[1][1]
+
+    share = re.search(r"8 latents in each cell; as straight directions they leave (\d+)% of the field", said(16))
+    assert share and 60 <= int(share[1]) <= 72
+    assert "leave" not in said(8)
 
 
 def test_layout_that_is_left_open():
