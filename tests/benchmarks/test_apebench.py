@@ -47,7 +47,7 @@ def test_scores_of_an_ensemble_that_is_right():
     members = centre + rng.normal(size=(4, 32, 100, 64, 1))
     truth = (centre + rng.normal(size=(4, 1, 100, 64, 1)))[:, 0]
     found = [apebench.frame_scores(*both) for both in zip(members, truth, strict=True)]
-    scores = apebench.ensemble_scores(sum(found, []))
+    scores = apebench.ensemble_scores([score for one in found for score in one])
     assert scores["spread_skill"] == pytest.approx(1, abs=0.03)
     assert scores["coverage_90"] == pytest.approx(0.9, abs=0.02)
     assert scores["crps"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.03)
