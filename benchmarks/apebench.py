@@ -57,7 +57,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("dims", 1, "Axes of space.", lower_bound=1, upper_bound=2)
     flags.DEFINE_list("seeds", ["0"], "Of the trainings.")
     flags.DEFINE_integer("steps", 0, "Of each training; what the data suggest if 0.", lower_bound=0)
-    flags.DEFINE_integer("coarsening", 0, "Points in a cell along each axis; what the data suggest if 0.", lower_bound=0)
+    flags.DEFINE_integer("coarsening", 0, "Points of a cell along an axis; what the data suggest if 0.", lower_bound=0)
     flags.DEFINE_integer("micro_dim", -1, "Latents per cell; what the data suggest if -1.")
     flags.DEFINE_integer("members", 32, "Of the ensemble.", lower_bound=2)
     flags.DEFINE_string("reference", None, "Train this network of APEBench's in place of ours.")
