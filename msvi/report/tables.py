@@ -61,9 +61,9 @@ class Table(NamedTuple):
     rows: list[list[str]]
     strong: str = ""
 
-    def without(self, column: str) -> "Table":
-        """The same table less one column."""
-        keep = [i for i, name in enumerate(self.columns) if name != column]
+    def without(self, *columns: str) -> "Table":
+        """The same table less some columns."""
+        keep = [i for i, name in enumerate(self.columns) if name not in columns]
         return Table([self.columns[i] for i in keep], [[row[i] for i in keep] for row in self.rows], self.strong)
 
 

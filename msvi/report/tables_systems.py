@@ -36,8 +36,8 @@ def systems_scores_table(results: list[dict[str, Any]]) -> Table:
 
 
 def apebench_table(results: list[dict[str, Any]]) -> Table:
-    """A row per scenario of APEBench: our error, in the median over the seeds, beside those of its networks, and what
-    the ensemble tells beside."""
+    """A row per scenario of APEBench: our error, in the median over the seeds and their range, beside those of its
+    networks, and what the ensemble tells beside."""
     networks = list(dict.fromkeys(name for r in results for name in r.get("published", {})))
     columns = ["scenario", "ours", "seeds", *networks, "trained here", "allowed", "first step", "reconstruction"]
     columns += ["spread over error", "90 % coverage", "latents / points", "minutes"]
@@ -54,7 +54,8 @@ def apebench_table(results: list[dict[str, Any]]) -> Table:
             known = [seed[name] for seed in seeds if seed[name] is not None]
             return _values(statistics.median(known) if known else None)
 
-        row = [r["system"], _values(statistics.median(errors)), str(len(seeds))]
+        spread = f" ({_values(min(errors))} to {_values(max(errors))})" if len(errors) > 1 else ""
+        row = [r["system"], _values(statistics.median(errors)) + spread, str(len(seeds))]
         row += [_values(r.get("published", {}).get(name)) for name in networks]
         row += [", ".join(here) or MISSING, MISSING if bar is None else _values(bar)]
         row += [median(name) for name in ("first_step_nrmse", "reconstruction_nrmse", "spread_skill", "coverage_90")]
