@@ -34,6 +34,7 @@ from benchmarks.waves import patches_config, waves
 from msvi.cli import entry
 from msvi.config import Config
 from msvi.data.dataset import load_dataset
+from msvi.errors import InputError
 from msvi.evaluation.evaluate import evaluate
 from msvi.provenance import peak_memory_gib, versions
 from msvi.recipe.build import build_model
@@ -66,11 +67,13 @@ def main() -> None:
     if ASKED.value:
         print(json.dumps(_QUESTIONS[ASKED.value.split(":")[0]](*ASKED.value.split(":")[1:])))
         return
-    shutil.rmtree(FOLDER.value, ignore_errors=True)
     asked, measured = set(ONLY.value or ("memory", "speed", "growth")), {}
     if ONLY.value:
+        if not OUTPUT.value or not os.path.exists(OUTPUT.value):
+            raise InputError("`--only` keeps the other answers of an `--output` that is there; give such a file.")
         with open(OUTPUT.value, encoding="utf-8") as file:
             measured = json.load(file)["measured"]
+    shutil.rmtree(FOLDER.value, ignore_errors=True)
     measured |= answer(asked)
     checks = make_checks(measured)
     print(format_checks(checks))
