@@ -435,6 +435,8 @@ class Model:
         dims[""] = (*front, "member", "time")
         values = {name: array if several else array[0] for name, array in arrays.items()}
         coordinates = {"time": ("time", t, self._naming.attributes("time")), "member": np.arange(arrays[""].shape[1])}
+        if several:
+            coordinates["initial"] = np.arange(len(arrays[""]))
         for axis, points in zip(self._naming.axes, self.coordinates, strict=True):
             coordinates[axis] = axis, points, self._naming.attributes(axis)
         source = f"msvi {versions()['msvi']}, run {os.path.basename(self.workdir)}"

@@ -115,6 +115,7 @@ def test_several_fields_with_gaps(fitted, programs):
     several = np.stack([frame(0), frame(1)])
     both = fitted.forecast(several, t, members=2)
     one = fitted.forecast(several[0], t, members=2)
+    assert list(both.initial) == [0, 1] and "initial" not in one.coords
     assert both.wind.dims == ("initial", "member", "time", "lon") and one.wind.dims == ("member", "time", "lon")
     np.testing.assert_array_equal(both.wind[0], one.wind)
     np.testing.assert_array_equal(both.time, t)
