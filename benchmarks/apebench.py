@@ -58,6 +58,7 @@ def define_flags() -> None:
     flags.DEFINE_list("seeds", ["0"], "Of the trainings.")
     flags.DEFINE_integer("steps", 0, "Of each training; what the data suggest if 0.", lower_bound=0)
     flags.DEFINE_integer("coarsening", 0, "Points of a cell along an axis; what the data suggest if 0.", lower_bound=0)
+    flags.DEFINE_integer("windows", 8, "Of trajectories, that a step looks at.", lower_bound=1)
     flags.DEFINE_integer("micro_dim", -1, "Latents per cell; what the data suggest if -1.")
     flags.DEFINE_integer("members", 32, "Of the ensemble.", lower_bound=2)
     flags.DEFINE_string("reference", None, "Train this network of APEBench's in place of ours.")
@@ -118,7 +119,7 @@ def learn(scenario: Any, workdir: str, seed: int) -> dict[str, Any]:
     split = ["train"] * (number - _VALIDATING - 1) + ["val"] * _VALIDATING + ["test"]
     axes = tuple(np.arange(n) / n for n in grid)
     chosen = {"micro_layout": "cells", "steps": FLAGS.steps, "seed": seed}
-    chosen |= {"coarsening": FLAGS.coarsening, "micro_dim": FLAGS.micro_dim}
+    chosen |= {"coarsening": FLAGS.coarsening, "micro_dim": FLAGS.micro_dim, "batch_windows": FLAGS.windows}
     model = msvi.fit(
         train,
         np.arange(frames, dtype=float),
