@@ -5,7 +5,7 @@ import dataclasses
 from msvi.errors import InputError, require_at_least
 
 # Solvers, and the evaluations of the drift that a step of each takes.
-DRIFT_EVALUATIONS = {"euler": 1, "shark": 2}
+DRIFT_EVALUATIONS = {"euler": 1, "shark": 2, "rk4": 4}
 SOLVERS = tuple(DRIFT_EVALUATIONS)
 DISPERSIONS = ("bound", "validation")
 
@@ -24,8 +24,9 @@ class ForecastConfig:
       dispersion: `"bound"`, the `Q` that the bound finds; or `"validation"`, times the factor with which validation
         forecasts spread as much as they err (see `msvi.training.calibration`). `"auto"` leaves it to
         `msvi.recipe.suggest`.
-      solver: one of `SOLVERS`. The error of Euler–Maruyama makes an oscillation of frequency `w` grow at the rate
-        `w² dt / 2`; the other evaluates the drift twice a step, and an oscillation lags by `(w dt)³ / 6` a step.
+      solver: one of `SOLVERS`. With `euler`, Euler–Maruyama, an oscillation of frequency `w` grows at the rate
+        `w² dt / 2`. With `shark`, which evaluates the drift twice a step, it runs ahead by `(w dt)³ / 6` a step; with
+        `rk4`, which does so four times, it lags by `(w dt)⁵ / 120`. `"auto"` leaves it to `msvi.recipe.suggest`.
     """
 
     num_members: int = 64
@@ -41,5 +42,5 @@ class ForecastConfig:
             raise InputError(
                 f"`forecast.dispersion` must be {', '.join(DISPERSIONS)} or auto, got {self.dispersion!r}; change it."
             )
-        if self.solver not in SOLVERS:
-            raise InputError(f"`forecast.solver` must be one of {', '.join(SOLVERS)}, got {self.solver!r}; change it.")
+        if self.solver not in (*SOLVERS, "auto"):
+            raise InputError(f"`forecast.solver` must be {', '.join(SOLVERS)} or auto, got {self.solver!r}; change it.")

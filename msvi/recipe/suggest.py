@@ -15,6 +15,7 @@ import numpy as np
 from msvi.config import Config
 from msvi.data.split import Dataset
 from msvi.errors import InputError
+from msvi.forecast.config import DRIFT_EVALUATIONS
 from msvi.inference.config import InferenceConfig
 from msvi.model.cells_layout import to_blocks
 from msvi.model.config import LEFT_OPEN, ModelConfig
@@ -54,8 +55,9 @@ _MUCH_LEFT = 0.1
 _LARGE = 2**16
 # Numbers that the microscale encoder sees at most; more are averaged over blocks.
 _ENCODED = 4096
-# Steps of the solver from one such node to the next: an oscillation then lags by a thousandth of its phase.
-_STEPS_PER_NODE = 6
+# Evaluations of the drift from one node of a smooth path to the next. The phase of an oscillation with a period of
+# 8 nodes is then wrong by 3 thousandths where a step takes two of them, and by 40 millionths where it takes four.
+_EVALUATIONS = 12
 # Share of the first Fourier coefficient in where the field changes, above which there is one structure to follow.
 _ONE_STRUCTURE = 0.5
 # Trajectories from which on it can be told whether one place differs from another.
@@ -134,8 +136,10 @@ def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -
         train = dataclasses.replace(train, random_shift=_shift(dataset, snapshots, coarsening, model.micro_frame))
     model = dataclasses.replace(model, time_unit=time_unit)
     forecast = config.forecast
+    if forecast.solver == "auto":
+        forecast = dataclasses.replace(forecast, solver="shark" if rough else "rk4")
     if not forecast.steps_per_frame:
-        steps = 1 if rough else -(-_STEPS_PER_NODE // motion.node_frames)
+        steps = 1 if rough else -(-_EVALUATIONS // (motion.node_frames * DRIFT_EVALUATIONS[forecast.solver]))
         forecast = dataclasses.replace(forecast, steps_per_frame=steps)
     if forecast.dispersion == "auto":
         forecast = dataclasses.replace(forecast, dispersion="validation" if local and not rough else "bound")
@@ -203,7 +207,8 @@ def suggest(config: Config, dataset: Dataset) -> tuple[Config, list[str]]:
         f"{m.quadratic_rank}",
         f"microscale frame {m.micro_frame}, random shift {found.train.random_shift}, encoder pooling "
         f"{m.encoder_pooling}",
-        f"{found.forecast.steps_per_frame} solver steps a frame, their dispersion by {found.forecast.dispersion}",
+        f"{found.forecast.steps_per_frame} steps a frame of the solver {found.forecast.solver}, dispersion by "
+        f"{found.forecast.dispersion}",
     ]
 
 
@@ -215,7 +220,8 @@ def _open(config: Config) -> bool:
     return (
         0 in numbers
         or LEFT_OPEN in (m.micro_hidden, m.encoder_hidden, m.decoder_hidden)
-        or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation, config.forecast.dispersion)
+        or "auto" in (m.micro_layout, m.micro_frame, m.coordinates, i.posterior, i.rotation)
+        or "auto" in (config.forecast.dispersion, config.forecast.solver)
         or min(m.micro_dim, m.stencil_radius, m.linear_radius, m.quadratic_rank, config.train.random_shift) < 0
     )
 

@@ -39,7 +39,7 @@ CUSTOM = Config(
         drift_weight=0.0,
     ),
     train=TrainConfig(steps=0, learning_rate=0.0, random_shift=-1),
-    forecast=ForecastConfig(steps_per_frame=0, dispersion="auto"),
+    forecast=ForecastConfig(steps_per_frame=0, dispersion="auto", solver="auto"),
 )
 
 # One 128-frame window per step, all frames encoded and scored, 500 epochs of 64 windows. The paper's encoder and
