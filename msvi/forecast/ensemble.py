@@ -18,7 +18,7 @@ from msvi.types import ONE_VARIANCE, Array, Gaussian, Params
 class _RungeKutta4(diffrax.AbstractERK, diffrax.AbstractItoSolver):
     """The classical method, whose stages take the increment of the noise as they take that of time."""
 
-    tableau: ClassVar[diffrax.ButcherTableau] = diffrax.ButcherTableau(
+    tableau: ClassVar[diffrax.ButcherTableau] = diffrax.ButcherTableau(  # pyright: ignore[reportIncompatibleVariableOverride]
         c=np.array([0.5, 0.5, 1.0]),
         a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
         b_sol=np.array([1.0, 2.0, 2.0, 1.0]) / 6,
