@@ -84,14 +84,13 @@ def resolve(config: Config, dataset: Dataset) -> Config:
     return suggest(config, dataset)[0]
 
 
-def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion) -> Config:
+def _resolve(config: Config, dataset: Dataset, scales: Scales, motion: Motion, snapshots: np.ndarray) -> Config:
     model, inference, train = config.model, config.inference, config.train
     given = model.coarsening or dataset.coarsening
     coarsening = given or suggest_coarsening(dataset.grid)
     rough = motion.rough if inference.posterior == "auto" else inference.posterior == "markov"
     if rough and not given:
         coarsening = _carry_noise(dataset, scales, coarsening)
-    snapshots = snapshots_of(dataset.train, scales)
     focus = _focus(dataset, snapshots)
     if model.micro_layout == "auto":
         layout = "global" if _against_cells(config, dataset, rough, focus) else "cells"
@@ -179,15 +178,16 @@ def suggest(config: Config, dataset: Dataset) -> tuple[Config, list[str]]:
     scales = field_scales(dataset.train)
     coarsening = config.model.coarsening or dataset.coarsening or suggest_coarsening(dataset.grid)
     motion = find_motion(dataset.train, scales, coarsening)
-    found = _resolve(config, dataset, scales, motion)
+    snapshots = snapshots_of(dataset.train, scales)
+    found = _resolve(config, dataset, scales, motion, snapshots)
     m, i, why = found.model, found.inference, ""
     if config.model.micro_layout == "auto":
-        focus = _focus(dataset, snapshots_of(dataset.train, scales))
+        focus = _focus(dataset, snapshots)
         why = _against_cells(config, dataset, i.posterior == "markov", focus) or "nothing speaks against cells"
         why = f" ({why})"
     left = ""
     if config.model.micro_dim < 0 and m.micro_layout == "cells" and m.micro_dim == _MOST_LATENTS:
-        share = _left(_missed(m, dataset, snapshots_of(dataset.train, scales)))[m.micro_dim - 1]
+        share = _left(_missed(m, dataset, snapshots))[m.micro_dim - 1]
         if share > _MUCH_LEFT:
             left = f"; as straight directions they leave {share:.0%} of the field's deviation, fewer points in a cell "
             left += "(model.coarsening) leave less"
