@@ -52,6 +52,8 @@ from msvi.writing import replacing
 _FRAMES_PER_SECOND = 12  # of a moving picture
 # Of the data, that a forecast may be long: more is a time in another unit.
 _MOST_FRAMES = 1e6
+# Members with which several first frames are joined, at least: of fewer the variance is a guess.
+_LEAST_JOINED = 64
 # Of the configuration.
 _GROUPS = ("model", "inference", "train", "forecast", "data")
 
@@ -216,7 +218,7 @@ class Model:
           t: times, `(time,)`, numbers in the unit of the data or dates, increasing, evenly spaced or not.
           members: of the ensemble; that of an analysis has its own number.
           window: times of several first frames, `(frame,)`, the last of which is `t[0]`: `u0` then are these frames,
-            and the forecast begins with what all of them tell (see `assimilate`).
+            and the forecast begins with what all of them tell.
           noise: whether members are what would be observed, with noise of their own; else what the decoder expects.
           parts: whether the macroscale and the microscale part of the mean are told too.
           seed: of all that is drawn.
@@ -235,14 +237,14 @@ class Model:
         Warns:
           RuntimeWarning: members that are not finite, and from when on.
         """
+        if members < 1:
+            raise InputError(f"`members` must be at least 1, got {members}.")
         if window is not None:
             u0 = self._from_window(u0, window, t, members, seed, mu, forcing)
         if isinstance(u0, Analysis):
             return self._go_on(u0, t, noise, parts, seed, mu, forcing)
         u0, several = self._naming.initial_fields(u0)
         t, since = self._naming.times(t)
-        if members < 1:
-            raise InputError(f"`members` must be at least 1, got {members}.")
         conditions = self._conditions(mu, forcing, since, u0)
         settings = {"model": self.model, "members": members, "noise": noise, "solver": self.config.forecast.solver}
         steps = self._steps(since)
@@ -403,7 +405,11 @@ class Model:
         return self._described({name: array[None] for name, array in arrays.items()}, t, parts, several=False)
 
     def _from_window(self, u: Any, window: Any, t: Any, members: int, seed: int, mu: Any, forcing: Any) -> Analysis:
-        """What several first frames tell: the first as a forecast takes it, corrected by the others."""
+        """What several first frames tell: all of them encoded and joined, or if some have gaps, the first as a forecast
+        takes it, corrected by the others."""
+        require_cuthbert()
+        from msvi.assimilation.run import Settings, join_frames, make_schedule
+
         frames = self._naming.fields(u)
         window, last = np.atleast_1d(np.asarray(window)), np.atleast_1d(np.asarray(t))[0]
         if forcing is not None:
@@ -413,9 +419,26 @@ class Model:
                 f"`window` must be the times of two frames or more, the last at `t[0]`, and `u0` the frames "
                 f"{self.model.field_shape} at them, got {len(window)} times, the last {window[-1]}, and {frames.shape}."
             )
-        return self.assimilate(
-            frames[1:], window[1:], initial=frames[0], start=window[0], members=members, fields=False, seed=seed, mu=mu
+        number = max(members, _LEAST_JOINED)
+        if not np.isfinite(frames).all():
+            told = {"initial": frames[0], "start": window[0], "members": number, "fields": False, "seed": seed}
+            analysis = self.assimilate(frames[1:], window[1:], **told, mu=mu)
+            return dataclasses.replace(analysis, filtered=analysis.filtered.isel(member=slice(members)))
+        times, since = self._naming.times(window)
+        self._check_span(since)
+        forecast = self.config.forecast
+        z = join_frames(
+            self.params,
+            jax.random.key(seed),
+            frames,
+            *make_schedule(self.model, since[1:], forecast.steps_per_frame),
+            jax.tree.map(lambda a: a[0], self._conditions(mu, forcing, since, frames[:1])),
+            model=self.model,
+            settings=Settings(forecast.solver, forecast.steps_per_frame, 1 / number),
+            members=number,
         )
+        latents = ("member", "time", "latent"), np.asarray(z[:members, None])
+        return Analysis(xr.Dataset({"latents": latents}, {"time": times[-1:]}), None, xr.Dataset(), window[0])
 
     def _training_frames(self, number: int, seed: int) -> np.ndarray:
         """So many frames of the training data at random, `(frame, *grid, channel)`, NaN where nothing was observed."""

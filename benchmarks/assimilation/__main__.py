@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks.assimilation import SYSTEMS
+from benchmarks.assimilation import SYSTEMS, WINDOWED
 from benchmarks.assimilation.cases import make_twin, training_config
 from benchmarks.assimilation.checks import make_checks
 from benchmarks.assimilation.picture import draw
@@ -27,12 +27,13 @@ from benchmarks.assimilation.wrong import found_after
 from benchmarks.systems.learn import format_checks
 from msvi.cli import entry
 from msvi.config import to_dict
+from msvi.errors import InputError
 from msvi.library import load
 from msvi.provenance import versions
 from msvi.training.loop import train
 from msvi.writing import write_json
 
-SYSTEM = flags.DEFINE_enum("system", None, SYSTEMS, "Which system.", required=True)
+SYSTEM = flags.DEFINE_enum("system", None, WINDOWED, "Which system.", required=True)
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "A run that is trained, or to be; runs/assimilation_<system> if left out."
 )
@@ -51,6 +52,8 @@ FIGURES = flags.DEFINE_string("figures", None, "Folder of a picture and a moving
 def main() -> None:
     """Does it as the flags say and prints the checks."""
     name = SYSTEM.value
+    if name not in SYSTEMS and not WINDOWS.value:
+        raise InputError(f"`--system={name}` has no twin experiment, only first frames; add `--windows`.")
     workdir = WORKDIR.value or os.path.join("runs", f"assimilation_{name}")
     if WORKDIR.value is None or not os.path.exists(os.path.join(workdir, "config.json")):
         train(training_config(name, DATA.value, STEPS.value, VARIANT.value), workdir)

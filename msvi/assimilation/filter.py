@@ -33,6 +33,8 @@ from msvi.types import Array
 _broadcasts = functools.partial(jax.numpy_rank_promotion, "allow")
 
 Advance = Callable[[Array, Array, Array], Array]
+# `analyse` or `analyse_each`.
+Correct = Callable[..., tuple[Array, Array, "Innovation"]]
 
 
 class Observed(NamedTuple):
@@ -103,6 +105,7 @@ def run_filter(
     taper: Taper | None = None,
     inflation: float | Array = 0.0,
     lag: int = 0,
+    correct: Correct | None = None,
 ) -> Filtered:
     """The ensemble carried over all stretches, and corrected where there are readings.
 
@@ -116,6 +119,7 @@ def run_filter(
       taper: of the covariances; None for none.
       inflation: by what part members move away from their mean before readings are taken in.
       lag: later times whose readings correct an ensemble.
+      correct: how readings are taken in, `analyse` if left out.
     """
     number, state = ensemble.shape
     has = jnp.isfinite(observed.y).any(axis=1)
@@ -128,8 +132,8 @@ def run_filter(
         y, noise = observed.y[place], observed.noise[place]
 
         def corrected(x, past):
-            update = functools.partial(analyse, jax.random.fold_in(key, 1), y=y, noise=noise, taper=taper)
-            return update(x, past, readings=jax.vmap(observe)(x))
+            how = functools.partial(correct or analyse, jax.random.fold_in(key, 1))
+            return how(x, past, jax.vmap(observe)(x), y, noise, taper)
 
         def kept(x, past):
             none = jnp.full_like(y, jnp.nan)
@@ -207,6 +211,34 @@ def analyse(
     mean, spread = (jnp.where(seen, a, jnp.nan) for a in (y - readings.mean(axis=0), spread))
     innovation = Innovation(mean, spread, chi2, log_evidence)
     return found[:, : x.shape[1]], found[:, x.shape[1] : joint.shape[1] - sensors], innovation
+
+
+def analyse_each(
+    key: Array, x: Array, past: Array, readings: Array, y: Array, noise: Array, taper: Taper | None
+) -> tuple[Array, Array, Innovation]:
+    """The same where each reading is of one number of the state, which alone it corrects.
+
+    Covariances between numbers, which few members only guess, play no part, so that as few do for a large state as for
+    a small one.
+
+    Args:
+      past: nothing, `(member, 0)`: earlier ensembles are left as they are.
+      readings: the state itself, `(member, state)`.
+    """
+    assert past.shape[1] == 0 and taper is None
+    seen, d = jnp.isfinite(y), y - readings.mean(axis=0)
+    variance = readings.var(axis=0, ddof=1)
+    total = variance + noise**2
+    gain = jnp.where(seen & (total > 0), variance / total, 0)
+
+    def corrected(key, x):
+        return x + gain * jnp.where(seen, y + noise * jax.random.normal(key, x.shape) - x, 0)
+
+    found = jax.vmap(corrected)(jax.random.split(key, len(x)), x)
+    chi2 = jnp.sum(jnp.where(seen, d**2 / total, 0))
+    log_evidence = -0.5 * (chi2 + jnp.sum(jnp.where(seen, jnp.log(2 * np.pi * total), 0)))
+    spread = jnp.where(seen, jnp.sqrt(total), jnp.nan)
+    return found, past, Innovation(d, spread, chi2, log_evidence)
 
 
 def replace_lost(key: Array, x: Array) -> tuple[Array, Array]:

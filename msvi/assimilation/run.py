@@ -7,13 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msvi.assimilation.filter import Filtered, Observed, Schedule, run_filter, smooth
+from msvi.assimilation.filter import Advance, Filtered, Observed, Schedule, analyse_each, run_filter, smooth
 from msvi.assimilation.localise import Taper
 from msvi.assimilation.sensors import Sensors
 from msvi.forecast.ensemble import advance, count_frames, solver_steps
 from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Gaussian, Params
+
+# With noise drawn into them, by which the scatter of what the encoder makes of them is told.
+_NOISY_FRAMES = 128
 
 
 class Settings(NamedTuple):
@@ -125,20 +128,85 @@ def assimilate(
       The filter's ensembles, and the smoothed ones `(time, member, latent_dim)` if `settings` say so.
     """
     inner = model.standardised
-    _, flat, unit = count_frames(model, starts, steps.ravel())
-    move = advance(model, params, unit, settings.solver, conditions)
-
-    def ahead(z, key, steps):
-        return move(jnp.stack([steps[0], steps[-1]]), z, key, steps)[-1]
+    schedule, ahead = _dynamics(params, starts, steps, place, conditions, model, settings.solver)
 
     def observe(z):
         return jnp.sum(inner.decode(params, z).mean.ravel()[places] * weights, axis=1)
 
-    schedule = Schedule(flat.reshape(steps.shape), place)
     filtered = run_filter(
         key, z0, schedule, observed, ahead, observe, taper, settings.inflation, 0 if settings.full else settings.lag
     )
     return filtered, smooth(filtered) if settings.full else filtered.smoothed
+
+
+@functools.partial(jax.jit, static_argnames=("model", "settings", "members"))
+def join_frames(
+    params: Params,
+    key: Array,
+    frames: Array,
+    starts: Array,
+    steps: Array,
+    place: Array,
+    conditions: Conditions,
+    *,
+    model: MultiscaleModel,
+    settings: Settings,
+    members: int,
+) -> Array:
+    """Latent states `(member, latent_dim)` at the last of several whole frames, from all of them.
+
+    What the encoder makes of a frame is a reading of each latent, which scatters as the decoder's noise lets it. As
+    readings of the field a frame would say more than it knows: what latents do not carry of it is alike at neighbouring
+    points and from frame to frame, and the state would leave where the drift was learned for the sake of a closer fit.
+
+    Args:
+      key: of all that is drawn.
+      frames: in the units of the data, `(frame, *grid, channel)`.
+      starts, steps, place: from `make_schedule`, of the frames after the first one.
+      conditions: what acts on the system from outside.
+    """
+    noise_key, draw_key, filter_key = jax.random.split(key, 3)
+    mean = jax.lax.map(lambda u: model.encode(params, u).mean, frames)
+    log_var = jnp.log(_encoding_noise(params, noise_key, frames, mean, model))
+    z0 = jax.vmap(Gaussian(mean[0], log_var).sample)(jax.random.split(draw_key, members))
+    observed = Observed(mean[1:], jnp.tile(jnp.exp(0.5 * log_var), (len(mean) - 1, 1)))
+    schedule, ahead = _dynamics(params, starts, steps, place, conditions, model, settings.solver)
+    found = run_filter(
+        filter_key, z0, schedule, observed, ahead, lambda z: z, inflation=settings.inflation, correct=analyse_each
+    )
+    return found.analysis[-1]
+
+
+def _encoding_noise(params: Params, key: Array, frames: Array, mean: Array, model: MultiscaleModel) -> Array:
+    """Variance of encoded latents `(latent_dim,)` due to the decoder's noise in the frames."""
+    number = -(-_NOISY_FRAMES // len(frames)) * len(frames)
+    log_var = model.decode(params, mean[0]).log_var
+
+    def squared(drawn):
+        key, place = drawn
+        noisy = Gaussian(frames[place], log_var).sample(key)
+        return (model.encode(params, noisy).mean - mean[place]) ** 2
+
+    return jax.lax.map(squared, (jax.random.split(key, number), jnp.arange(number) % len(frames))).mean(axis=0)
+
+
+def _dynamics(
+    params: Params,
+    starts: Array,
+    steps: Array,
+    place: Array,
+    conditions: Conditions,
+    model: MultiscaleModel,
+    solver: str,
+) -> tuple[Schedule, Advance]:
+    """The stretches of `make_schedule`, and the SDE over one of them."""
+    _, flat, unit = count_frames(model, starts, steps.ravel())
+    move = advance(model, params, unit, solver, conditions)
+
+    def ahead(z, key, steps):
+        return move(jnp.stack([steps[0], steps[-1]]), z, key, steps)[-1]
+
+    return Schedule(flat.reshape(steps.shape), place), ahead
 
 
 def draw_members(encoded: Gaussian, members: int, key: Array) -> Array:

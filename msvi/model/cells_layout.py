@@ -24,7 +24,18 @@ from jax.typing import ArrayLike
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, apply, linear, near, nonlinear, pool, quadratic, stencil
+from msvi.model.networks import (
+    MLP,
+    apply,
+    from_blocks,
+    linear,
+    near,
+    nonlinear,
+    pool,
+    quadratic,
+    stencil,
+    to_blocks,
+)
 from msvi.types import Array, Params
 
 # Cells to each side that the encoder and the decoder see, and that a cell's patch of the field reaches.
@@ -164,23 +175,6 @@ def by_latent(around: list[Array]) -> Array:
     return jnp.stack(around, axis=-1).reshape(*around[0].shape[:-1], -1)
 
 
-def to_blocks(field: Array, size: int) -> Array:
-    """The points of each cell, `(*grid, channel)` to `(*coarse_grid, value)`, `size` points per cell and axis."""
-    *grid, num_channels = field.shape
-    ndim = len(grid)
-    field = field.reshape(*(k for n in grid for k in (n // size, size)), num_channels)
-    order = (*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2), 2 * ndim)
-    return field.transpose(order).reshape(*(n // size for n in grid), -1)
-
-
-def from_blocks(blocks: Array, size: int, ndim: int) -> Array:
-    """The inverse of `to_blocks`, on a grid of `ndim` axes."""
-    cells = blocks.shape[:ndim]
-    blocks = blocks.reshape(*cells, *(size,) * ndim, -1)
-    order = (*(k for axis in range(ndim) for k in (axis, ndim + axis)), 2 * ndim)
-    return blocks.transpose(order).reshape(*(n * size for n in cells), -1)
-
-
 def _patch_shape(size: int, num_channels: int, ndim: int) -> tuple[int, ...]:
     """Points and channels of a cell and those around it."""
     return (*((2 * _AROUND + 1) * size,) * ndim, num_channels)
@@ -271,7 +265,7 @@ class CellsLayout:
         """Cells to each side whose field acts on the rates in a cell, or on the points of it."""
         c = self.config
         # The macroscale state, what it misses, and the latents of that.
-        encoded = 2 * c.n_sigma + _AROUND
+        encoded = c.n_sigma + max(c.n_sigma, c.lift_radius) + _AROUND
         # A flux through the upper face of a cell is that through the lower face of the next one.
         drift = max(c.stencil_radius, c.linear_radius) + c.conservative
         return encoded + max(drift, 2 * _AROUND)

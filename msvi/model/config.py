@@ -42,6 +42,9 @@ class ModelConfig:
         are left to `msvi.recipe.suggest` by one width of 0.
       encoder_pooling: points per axis over which the microscale encoder averages what it sees; divides the grid. 0
         leaves it to `msvi.recipe.suggest`.
+      lift_radius: coarse cells to each side from whose macroscale state a network, the same in all cells, adds to the
+        lift of a cell what follows from it but is not linear in it; 0 for none, the lift is then linear.
+      lift_hidden: hidden widths of that network.
       micro_frame: `"fixed"`, or `"moving"`: the micro expert and the microscale drift see the field from a frame that
         travels with the macroscale state, and the macroscale drift of a cell sees where in that frame it lies (see
         `msvi.model.frame`). `"auto"` leaves it to
@@ -83,6 +86,8 @@ class ModelConfig:
     encoder_hidden: tuple[int, ...] = (128, 128)
     decoder_hidden: tuple[int, ...] = (128, 128)
     encoder_pooling: int = 1
+    lift_radius: int = 0
+    lift_hidden: tuple[int, ...] = (64, 64)
     micro_frame: str = "fixed"
     coordinates: str = "cells"
     displacement_hidden: tuple[int, ...] = (32, 32)
@@ -100,7 +105,7 @@ class ModelConfig:
 
     def __post_init__(self):
         require_at_least(self, "model", micro_dim=-1, coarsening=0, n_sigma=1, stencil_radius=-1, linear_radius=-1)
-        require_at_least(self, "model", quadratic_rank=-1)
+        require_at_least(self, "model", quadratic_rank=-1, lift_radius=0)
         require_at_least(self, "model", position_harmonics=0, encoder_pooling=0, cell_features=0, time_unit=0)
         require_positive(self, "model", "drift_scale")
         for name, words in {"micro_layout": LAYOUTS, "micro_frame": FRAMES, "coordinates": COORDINATES}.items():
@@ -118,7 +123,7 @@ class ModelConfig:
             raise InputError("`model.conservative` needs `model.micro_layout=cells`, got global; change one.")
         if not self.cell_hidden:
             raise InputError("`model.cell_hidden` needs at least one width, got none; change it.")
-        for part in ("macro", "micro", "encoder", "decoder", "displacement", "cell", "dispersion"):
+        for part in ("macro", "micro", "encoder", "decoder", "lift", "displacement", "cell", "dispersion"):
             widths = getattr(self, f"{part}_hidden")
             left_open = widths == LEFT_OPEN and part in ("micro", "encoder", "decoder")
             if any(width < 1 for width in widths) and not left_open:

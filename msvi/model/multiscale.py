@@ -17,6 +17,8 @@ from msvi.model.config import ModelConfig, check_pooling
 from msvi.model.filter import MacroFilter
 from msvi.model.gaps import fill_gaps
 from msvi.model.global_layout import GlobalLayout
+from msvi.model.lift import SubgridLift
+from msvi.model.networks import apply
 from msvi.model.scales import Scales
 from msvi.types import Array, Gaussian, Params
 
@@ -130,7 +132,7 @@ class MultiscaleModel:
     def init(self, key: Array) -> Params:
         """Fresh parameters; the microscale ones are absent where `micro_dim` is 0."""
         c, layout = self.config, self.layout
-        params = {
+        params: Params = {
             "kernel": self.filter.init_kernel(),
             "posterior_log_var": jnp.full(layout.own_shape, c.init_posterior_log_var),
             "log_q": jnp.full(layout.own_shape, c.init_log_q),
@@ -138,6 +140,8 @@ class MultiscaleModel:
         }
         if c.micro_dim:
             params["micro_log_var"] = jnp.full(layout.variance_shape, c.init_micro_log_var)
+        if c.lift_radius:
+            params["lift"] = self._lift.init(jax.random.fold_in(key, 2), jnp.zeros(self.zeta_shape))
         return params | layout.init(key, *self._features(self.condition_scale.zeros(self.filter.coarse_grid)))
 
     def encode(self, params: Params, u: Array, mask: Array | None = None) -> Gaussian:
@@ -161,7 +165,10 @@ class MultiscaleModel:
         zeta = coarse / self.filter.gain
         eta = jnp.zeros(self.places[1].shape)
         if self.config.micro_dim:
-            eta = self.layout.encode(params, zeta, u - self.filter.lift(params["kernel"], coarse))
+            residual = u - self.filter.lift(params["kernel"], coarse)
+            if self.config.lift_radius:
+                residual -= apply(self._lift, params["lift"], zeta)
+            eta = self.layout.encode(params, zeta, residual)
         return Gaussian(self.join(zeta, eta), self._of_latents(params["posterior_log_var"]))
 
     def decode(self, params: Params, z: Array) -> Gaussian:
@@ -169,7 +176,8 @@ class MultiscaleModel:
 
         Product of the macro expert `N(lift(zeta), v_M)` and the micro expert `N(lift(zeta) + g(eta), v_m)`, both
         variances per grid point: variance `v = 1 / (1 / v_M + 1 / v_m)`, mean `lift(zeta) + g(eta) v / v_m`. In a
-        moving frame `g(eta)` is shifted to where `zeta` places it.
+        moving frame `g(eta)` is shifted to where `zeta` places it. With `config.lift_radius` the lift is the filter's
+        and what a network adds to it (see `msvi.model.lift.SubgridLift`).
 
         Args:
           z: `(latent_dim,)`.
@@ -189,7 +197,10 @@ class MultiscaleModel:
         """The decoder's mean as macroscale part `lift(zeta)`, counted from zero, and microscale part
         `g(eta) v / v_m`."""
         zeta, eta = self.split(z)
-        macro = self.scales.restore(self.filter.lift(params["kernel"], zeta) * self.filter.gain)
+        macro = self.filter.lift(params["kernel"], zeta) * self.filter.gain
+        if self.config.lift_radius:
+            macro += apply(self._lift, params["lift"], zeta)
+        macro = self.scales.restore(macro)
         if not self.config.micro_dim:
             return macro, jnp.zeros_like(macro)
         # v / v_m = 1 / (1 + v_m / v_M)
@@ -206,6 +217,11 @@ class MultiscaleModel:
         """Logarithm of the diagonal of `Q = L Lᵀ`, `(latent_dim,)`; the same for all states."""
         log_q, features = self._of_latents(params["log_q"]), self._features(condition)
         return log_q if features == (None, None) else log_q + self.layout.dispersion(params, *features)
+
+    @property
+    def _lift(self) -> SubgridLift:
+        c = self.config
+        return SubgridLift(c.lift_hidden, c.lift_radius, c.coarsening, self.boundary)
 
     def _features(self, condition: Condition) -> tuple[Array | None, Array | None]:
         return self.condition_scale.features(condition)

@@ -68,6 +68,23 @@ def pool(field: HostOrDevice, size: int) -> HostOrDevice:
     return field
 
 
+def to_blocks(field: Array, size: int) -> Array:
+    """The points of each cell, `(*grid, channel)` to `(*coarse_grid, value)`, `size` points per cell and axis."""
+    *grid, num_channels = field.shape
+    ndim = len(grid)
+    field = field.reshape(*(k for n in grid for k in (n // size, size)), num_channels)
+    order = (*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2), 2 * ndim)
+    return field.transpose(order).reshape(*(n // size for n in grid), -1)
+
+
+def from_blocks(blocks: Array, size: int, ndim: int) -> Array:
+    """The inverse of `to_blocks`, on a grid of `ndim` axes."""
+    cells = blocks.shape[:ndim]
+    blocks = blocks.reshape(*cells, *(size,) * ndim, -1)
+    order = (*(k for axis in range(ndim) for k in (axis, ndim + axis)), 2 * ndim)
+    return blocks.transpose(order).reshape(*(n * size for n in cells), -1)
+
+
 def stencil(
     field: Array, reach: Sequence[tuple[int, int]], boundary: Sequence[str], zero_beyond: bool = False
 ) -> list[Array]:

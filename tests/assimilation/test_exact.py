@@ -9,7 +9,7 @@ from cuthbert.gaussian import kalman
 from linear_model import SPACING, X
 from scipy.linalg import expm
 
-from msvi.assimilation.filter import Observed, analyse
+from msvi.assimilation.filter import Observed, Schedule, analyse, analyse_each, run_filter
 from msvi.assimilation.localise import Taper
 from msvi.assimilation.run import Settings, assimilate, decoder_noise, make_schedule, unit_of
 from msvi.assimilation.sensors import point_sensors
@@ -193,3 +193,39 @@ def test_more_readings_than_members(members):
     np.testing.assert_allclose(plain.chi2, chi2, rtol=1e-3)
     np.testing.assert_allclose(plain.log_evidence, evidence, rtol=1e-3)
     np.testing.assert_allclose(np.array(plain.deviation)[seen], np.sqrt(np.diag(s)), rtol=1e-4)
+
+
+def test_readings_of_the_state():
+    """With a reading of each number of the state, some of them missing, means, variances and evidence are those of as
+    many scalar Kalman filters."""
+    rate, dispersion, noise = np.array([0.9, 0.5]), np.array([0.3, 0.6]), np.array([0.2, 0.5])
+    y = np.random.default_rng(3).standard_normal((6, 2))
+    y[2, 0] = np.nan
+    mean, variance, evidence = np.zeros(2), np.ones(2), []
+    for k, row in enumerate(y):
+        if k:
+            mean, variance = rate * mean, rate**2 * variance + dispersion**2
+        total, seen = variance + noise**2, np.isfinite(row)
+        d = np.where(seen, row - mean, 0)
+        evidence.append(-0.5 * np.sum(np.where(seen, d**2 / total + np.log(2 * np.pi * total), 0)))
+        gain = np.where(seen, variance / total, 0)
+        mean, variance = mean + gain * d, (1 - gain) * variance
+    draw_key, filter_key = jax.random.split(jax.random.key(4))
+    number = 40_000
+
+    def ahead(z, key, _):
+        return jnp.asarray(rate) * z + jnp.asarray(dispersion) * jax.random.normal(key, z.shape)
+
+    found = run_filter(
+        filter_key,
+        jax.random.normal(draw_key, (number, 2)),
+        Schedule(jnp.zeros(6), jnp.arange(6)),
+        Observed(jnp.asarray(y, jnp.float32), jnp.tile(jnp.asarray(noise, jnp.float32), (6, 1))),
+        ahead,
+        lambda z: z,
+        correct=analyse_each,
+    )
+    last = np.asarray(found.analysis[-1])
+    np.testing.assert_allclose(last.mean(axis=0), mean, atol=0.01)
+    np.testing.assert_allclose(last.var(axis=0), variance, rtol=0.03)
+    np.testing.assert_allclose(found.innovation.log_evidence, evidence, rtol=0.01, atol=0.02)

@@ -12,6 +12,7 @@ from conftest import perturb
 from msvi.errors import InputError
 from msvi.model.config import ModelConfig
 from msvi.model.global_layout import MacroDrift, MicroEncoder
+from msvi.model.lift import SubgridLift
 from msvi.model.multiscale import MultiscaleModel
 from msvi.model.networks import MLP, pool
 from msvi.model.scales import Scales
@@ -105,6 +106,46 @@ def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
     before, after = (model.split(encode(model, params, field).mean) for field in (u, u + smooth))
     np.testing.assert_allclose(after[1], before[1], atol=1e-5)
     assert np.abs(after[0] - before[0]).min() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def lifting(plane):
+    """A periodic model in 2D whose lift is not linear, and perturbed parameters."""
+    config = dataclasses.replace(plane[0].config, lift_radius=1, lift_hidden=(8,))
+    model = dataclasses.replace(plane[0], config=config, boundary=("periodic", "periodic"))
+    return model, perturb(model.init(jax.random.key(0)))
+
+
+def test_nonlinear_lift_is_local_and_the_same_in_every_cell(lifting):
+    """A cell's value acts on its own points and those of the cells around it; moved by a cell, it acts there alike."""
+    model, params = lifting
+    size = model.config.coarsening
+    zeta = jnp.asarray(np.random.default_rng(0).standard_normal(model.zeta_shape), jnp.float32)
+
+    @jax.jit
+    def lift(zeta):
+        return SubgridLift((8,), 1, size, model.boundary).apply(params["lift"], zeta)
+
+    found = lift(zeta)
+    changed = np.asarray(lift(zeta.at[1, 1].add(1.0)) != found).any(axis=-1)
+    rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
+    assert (rows.min(), rows.max()) == (columns.min(), columns.max()) == (0, 3 * size - 1)
+    moved = lift(jnp.roll(zeta, (1, 2), (0, 1)))
+    np.testing.assert_allclose(moved, jnp.roll(found, (size, 2 * size), (0, 1)), atol=1e-6)
+
+
+def test_nonlinear_lift_is_the_macroscale_s(lifting):
+    """It stands in the macroscale part of the decoder, and is taken off what the microscale encoder sees."""
+    model, params = lifting
+    u = draw_u(model)
+    z = encode(model, params, u).mean
+    zeta, eta = model.split(z)
+    macro = decode_parts(model, params, z)[0]
+    linear = model.filter.lift(params["kernel"], zeta) * model.filter.gain
+    added = SubgridLift((8,), 1, model.config.coarsening, model.boundary).apply(params["lift"], zeta)
+    np.testing.assert_allclose(macro, (linear + added) * SCALE, atol=1e-6)
+    assert np.abs(macro - linear * SCALE).max() > 0.01 * SCALE
+    np.testing.assert_allclose(eta, model.layout.encode(params, zeta, (u - macro) / SCALE), atol=1e-5)
 
 
 def test_constant_field_survives_encoder_and_decoder(model_config):
