@@ -27,7 +27,7 @@ _SCORED, _APART, _MOST = 200, {1: 1, 2: 10}, 16
 
 
 def window_checks(model: Model, members: int) -> dict[str, Any]:
-    """Medians of the error over the test trajectories, by the frames that forecasts begin with and how."""
+    """Errors of the test trajectories, by the frames that forecasts begin with and how, and what they say."""
     trained = load_trained(model.workdir)
     run, _ = open_run(model.workdir)
     state = restore_run(run, trained.config, trained.dataset, trained.model)[0]
@@ -59,14 +59,20 @@ def window_checks(model: Model, members: int) -> dict[str, Any]:
                 mean = np.stack([forecast[f"{name}_mean"].values for name in channels], axis=-1).reshape(expected.shape)
                 error = np.sqrt(np.mean(((mean - expected) / scale) ** 2))
                 errors.setdefault(f"{how}, {number} frames", []).append(float(error))
-    median = {name: float(np.median(values)) for name, values in errors.items()}
-    one = median["encoder, 1 frames"]
-    checks = {f"error from 1 frame, {_SCORED} frames ahead, median": judge(one, None)}
-    for name, value in median.items():
+    return {"errors": errors, "checks": compare(errors)}
+
+
+def compare(errors: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
+    """Checks of the errors of each way, one for each trajectory: that from one frame, and what others are of it, as
+    geometric mean over the trajectories."""
+    one = np.array(errors["encoder, 1 frames"])
+    checks = {f"error from 1 frame, {_SCORED} frames ahead, median": judge(float(np.median(one)), None)}
+    for name, values in errors.items():
         if not name.startswith("encoder"):
+            ratio = float(np.exp(np.mean(np.log(np.array(values) / one))))
             bar = 1.0 if name.startswith("joined") else None
-            checks[f"{name}: error over that from 1 frame"] = judge(value / one, bar)
-    return {"errors": errors, "checks": checks}
+            checks[f"{name}: error over that from 1 frame"] = judge(ratio, bar)
+    return checks
 
 
 def posterior_at_end(trained, state: TrainState, t: np.ndarray, u: np.ndarray, members: int, key: Array) -> Array:

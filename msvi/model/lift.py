@@ -10,7 +10,7 @@ from msvi.types import Array
 
 
 class SubgridLift(nn.Module):
-    """`s(zeta)`, `(*grid, channel)`: what of the unresolved field follows from the macroscale state around it.
+    """`h(zeta)`, `(*grid, channel)`: what of the unresolved field follows from the macroscale state around it.
 
     One MLP shared by all cells gives the points of each from `(zeta_{c-r}, ..., zeta_{c+r})`, so that a sharp structure
     that few cells see is placed among them, wherever it is.
