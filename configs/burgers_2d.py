@@ -26,6 +26,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             micro_frame="moving",
             decoder_hidden=(128, 64),
             encoder_pooling=4,
+            lift_radius=2,
         ),
         inference=InferenceConfig(drift_weight=500.0),
         train=TrainConfig(steps=12_000, batch_windows=4),
