@@ -318,7 +318,15 @@ def test_one_rate_for_every_cell():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"stencil_radius": 3}, {"linear_radius": 4}, {"stencil_radius": 0, "n_sigma": 2}, {"conservative": True}],
+    [
+        {},
+        {"stencil_radius": 3},
+        {"linear_radius": 4},
+        {"stencil_radius": 0, "n_sigma": 2},
+        {"conservative": True},
+        {"lift_radius": 1, "lift_hidden": (8,)},
+        {"lift_radius": 3, "lift_hidden": (8,)},
+    ],
 )
 def test_patches_know_what_they_need(changes):
     """Encoding, rates and field within a patch are those of the whole domain, with the cells around it that `reach`
