@@ -132,8 +132,8 @@ def run_filter(
         y, noise = observed.y[place], observed.noise[place]
 
         def corrected(x, past):
-            how = functools.partial(correct or analyse, jax.random.fold_in(key, 1))
-            return how(x, past, jax.vmap(observe)(x), y, noise, taper)
+            readings = jax.vmap(observe)(x)
+            return (correct or analyse)(jax.random.fold_in(key, 1), x, past, readings, y, noise, taper)
 
         def kept(x, past):
             none = jnp.full_like(y, jnp.nan)

@@ -15,7 +15,7 @@ from msvi.model.condition import Conditions
 from msvi.model.multiscale import MultiscaleModel
 from msvi.types import Array, Gaussian, Params
 
-# With noise drawn into them, by which the scatter of what the encoder makes of them is told.
+# Frames with noise drawn into them, at least, by which it is told how far encoded latents scatter.
 _NOISY_FRAMES = 128
 
 
