@@ -125,9 +125,9 @@ def test_first_frames(smoke_run, programs):
     found = window_checks(load(smoke_run.path), members=4)
     names = {
         "encoder, 1 frames",
-        "filter, 5 frames",
+        "joined, 5 frames",
         "posterior, 5 frames",
-        "filter, 20 frames",
+        "joined, 20 frames",
         "posterior, 20 frames",
     }
     assert set(found["errors"]) == names and len(found["checks"]) == 5
