@@ -20,7 +20,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     recipe = Config(
         case="wave_1d",
         data=DataConfig(equation=Wave1D(), num_train=20, num_val=8, test_seed=1),
-        model=ModelConfig(time_unit=1.0, n_sigma=2, micro_frame="moving"),
+        model=ModelConfig(time_unit=1.0, n_sigma=2, lift_radius=3, micro_frame="moving"),
         inference=InferenceConfig(drift_weight=512.0),
         train=TrainConfig(steps=20_000, learning_rate=4e-3, random_shift=49),  # one point less than a coarse cell has
         forecast=ForecastConfig(dispersion="validation"),

@@ -11,7 +11,7 @@ import numpy as np
 from msvi.config import Config
 from msvi.data.split import Dataset, Split
 from msvi.forecast.config import ForecastConfig
-from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
+from msvi.forecast.ensemble import forecast_latents, map_with_noise, reconstruct, sample_field, solver_steps
 from msvi.model.condition import Conditions
 from msvi.model.gaps import fill_gaps
 from msvi.model.multiscale import MultiscaleModel
@@ -143,14 +143,14 @@ def _score_forecast(
     z = jax.lax.map(solve, (runs, jax.random.split(path_key, num_runs)))
     frames = observed.every(config.stride)
 
-    def score_one(arguments):
-        z, key, frame = arguments
-        keys = jax.random.split(key, num_runs)
-        members = jax.vmap(lambda params, z, key: sample_field(model, params, z, key))(runs, z, keys)
+    def score_one(noise, arguments):
+        z, frame = arguments
+        members = jax.vmap(lambda params, z, noise: sample_field(model, params, z, noise))(runs, z, noise)
         return score_frame(members.reshape(-1, *frame.u.shape), *frame, unit=unit)
 
-    keys = jax.random.split(noise_key, len(frames.u))
-    scores = jax.lax.map(score_one, (jnp.moveaxis(z, 2, 0), keys, frames))
+    keys = jax.vmap(lambda key: jax.random.split(key, num_runs))(jax.random.split(noise_key, len(frames.u)))
+    shape = (config.num_members // num_runs, *frames.u.shape[1:])
+    scores = map_with_noise(score_one, keys, shape, (jnp.moveaxis(z, 2, 0), frames))
     u, mask = jax.tree.map(jnp.asarray, (frames.u, frames.mask))
     decoded = jax.lax.map(lambda params: reconstruct(model, params, u, mask), runs)
     reconstruction, first = decoded.mean(axis=0), jax.tree.map(lambda a: a[0], runs)

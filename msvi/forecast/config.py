@@ -18,7 +18,7 @@ class ForecastConfig:
       num_members: members per forecast in evaluation.
       num_val_members: members per validation forecast during training.
       stride: frames from one that is decoded and scored to the next, in validation and evaluation; the SDE is solved
-        over all of them.
+        over all of them. Validation leaves out more where forecasts are longer than 200 frames.
       steps_per_frame: solver steps in the usual time between two frames that were learned from; a longer gap gets as
         many more; 0 leaves it to `msvi.recipe.suggest`.
       dispersion: `"bound"`, the `Q` that the bound finds; or `"validation"`, times the factor with which validation

@@ -19,7 +19,7 @@ from msvi.data.dataset import load_dataset
 from msvi.data.split import Dataset, cut_windows
 from msvi.data.streamed import StreamedField
 from msvi.errors import InputError
-from msvi.forecast.ensemble import forecast_latents, reconstruct, sample_field, solver_steps
+from msvi.forecast.ensemble import forecast_latents, map_with_noise, reconstruct, sample_field, solver_steps
 from msvi.inference.elbo import WindowElbo
 from msvi.model.multiscale import MultiscaleModel
 from msvi.provenance import peak_memory_gib
@@ -39,8 +39,9 @@ from msvi.training.watchdog import watching
 from msvi.training.workdir import Workdir, check_same_data, check_same_scales
 from msvi.writing import write_json
 
-# Units of time, of the model's, over which a validation forecast goes, and bytes of fields that are validated on.
-_HORIZON, _VALIDATED = 3, 2**30
+# Units of time, of the model's, over which a validation forecast goes, frames of it that are scored at least where it
+# has as many, and bytes of fields that are validated on.
+_HORIZON, _SCORED, _VALIDATED = 3, 100, 2**30
 
 
 def train(config: Config, workdir: str) -> TrainState:
@@ -237,6 +238,8 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
     # Spread is told from error by large errors, which are rare: windows that overlap see more of them.
     every = -(-length // 2) if c.dispersion == "validation" else length
     val = cut_windows(dataset.val, length, every, _VALIDATED // (4 * math.prod(dataset.val.u.shape[2:])))
+    # Neighbouring frames tell the same, and most of the time would go into scoring them.
+    stride = max(c.stride, length // _SCORED)
     steps = solver_steps(val.t, model.scales.spacing, c.steps_per_frame)
     t, steps = (jnp.asarray(times, jnp.float32) for times in (val.t, steps))
     inner = model.standardised
@@ -269,12 +272,12 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
                 conditions=conditions,
                 mask0=mask0,
                 steps=steps,
-            )[:, :: c.stride]
-            u, mask = jax.tree.map(lambda a: a[:: c.stride], (u, mask))
+            )[:, ::stride]
+            u, mask = jax.tree.map(lambda a: a[::stride], (u, mask))
 
-            def frame(arguments):
-                z, key, u, mask = arguments
-                members = sample_field(inner, params, z, key)
+            def frame(noise, arguments):
+                z, u, mask = arguments
+                members = sample_field(inner, params, z, noise)
                 standardised, mean = model.scales.standardise(u), members.mean(axis=0)
                 crps = metrics.fair_crps(members, standardised, mask)
                 # Of a finite ensemble, whose mean errs a little more than that of all that may come.
@@ -283,7 +286,8 @@ def make_validation(model: MultiscaleModel, dataset: Dataset, config: Config) ->
                 return crps, model.scales.restore(mean), (spread, skill)
 
             keys = jax.random.split(noise_key, len(u))
-            crps, mean, squares = jax.lax.map(frame, (z.swapaxes(0, 1), keys, u, mask))
+            shape = (c.num_val_members, *u.shape[1:])
+            crps, mean, squares = map_with_noise(frame, keys, shape, (z.swapaxes(0, 1), u, mask))
             observed = None if mask is None else mask.any(axis=tuple(range(1, mask.ndim)))
             reconstruction = reconstruct(model, params, u, mask)
             missed = scales.standardise(reconstruction) - scales.standardise(u)

@@ -145,7 +145,8 @@ def test_forecast_errors(result, smoke_run, dataset, programs):
             model, params, t, u[0], path_key, settings.num_members, solver=settings.solver, steps=steps
         )
         keys = jax.vmap(lambda key: jax.random.split(key, 1)[0])(jax.random.split(noise_key, len(t)))
-        members = jax.vmap(sample_field, (None, None, 1, 0), 1)(model, params, z, keys)
+        noise = jax.vmap(lambda key: jax.random.normal(key, (len(z), *u.shape[1:])))(keys)
+        members = jax.vmap(sample_field, (None, None, 1, 0), 1)(model, params, z, noise)
         parts = jax.vmap(model.decode_parts, (None, 0))(params, z[0, ::2])
         return members, reconstruct(model, params, u), parts
 
