@@ -26,6 +26,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             n_sigma=2,
             decoder_hidden=(256, 64),
             encoder_pooling=5,
+            lift_radius=2,
             cell_features=16,
             init_log_q=-2.0,
         ),

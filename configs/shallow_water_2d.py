@@ -20,7 +20,14 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     recipe = Config(
         case="shallow_water_2d",
         data=DataConfig(equation=ShallowWater2D(), num_train=96, noise_std=1e-2, test_seed=1),
-        model=ModelConfig(time_unit=1.0, coarsening=16, linear_radius=2, decoder_hidden=(128, 64), encoder_pooling=4),
+        model=ModelConfig(
+            time_unit=1.0,
+            coarsening=16,
+            linear_radius=2,
+            decoder_hidden=(128, 64),
+            encoder_pooling=4,
+            lift_radius=2,
+        ),
         # Fronts cross a cell in some frames: every one is a node.
         inference=InferenceConfig(window=32, num_nodes=32, rotation="learned", drift_weight=500.0),
         train=TrainConfig(steps=8000, learning_rate=4e-3, batch_windows=8),
