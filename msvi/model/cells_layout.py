@@ -31,7 +31,7 @@ from msvi.model.networks import (
     linear,
     near,
     nonlinear,
-    pool,
+    pool_to,
     quadratic,
     stencil,
     to_blocks,
@@ -310,7 +310,7 @@ class CellsLayout:
         return params | {"drift": self._drift.init(drift_key, zeta, eta, beside)}
 
     def encode(self, params: Params, zeta: Array, residual: Array) -> Array:
-        """`eta` of what the mesh misses, `(*grid, channel)`, in and around each cell."""
+        """`eta` of what the mesh misses, `(*grid, channel)` or means over blocks of it, in and around each cell."""
         return apply(self._encoder, params["encoder"], self._blocks(residual))
 
     def decode(self, params: Params, zeta: Array, eta: Array) -> Array:
@@ -341,7 +341,7 @@ class CellsLayout:
 
     def _blocks(self, residual: Array) -> Array:
         pooling = self.config.encoder_pooling
-        return to_blocks(pool(residual, pooling), self.filter.coarsening // pooling)
+        return to_blocks(pool_to(residual, self.filter.grid, pooling), self.filter.coarsening // pooling)
 
     def _spread(self, everywhere: Array | None, local: Array | None) -> Array:
         """What acts on each cell, `(*coarse_grid, number)`."""

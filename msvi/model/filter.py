@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi.errors import InputError
+from msvi.model.networks import pool
 from msvi.types import BOUNDARIES, Array
 
 
@@ -81,16 +82,19 @@ class MacroFilter:
         zeta = sum(given[:, b : b + cells, b] for b in range(2 * reach + 1))
         return jnp.moveaxis(zeta, 0, -1).reshape(*self.coarse_grid, num_channels)
 
-    def lift(self, kernel: Array, zeta: Array) -> Array:
-        """`(*coarse_grid, channel)` to `(*grid, channel)`."""
+    def lift(self, kernel: Array, zeta: Array, pooling: int = 1) -> Array:
+        """`(*coarse_grid, channel)` to `(*grid, channel)`, or to means over blocks of `pooling` points per axis, of
+        which a cell has a whole number: `(*grid / pooling, channel)`, without the points in between."""
         reach, cells, num_channels = self.n_sigma, self.coarse_grid[0], zeta.shape[-1]
         lines = self._continue(zeta, reach).reshape(cells + 2 * reach, -1, num_channels)
         lines = jnp.moveaxis(lines, -1, 0)
         # A block gets from the cell `b` before it what that cell would take from the block `b` after it.
         around = [lines[:, 2 * reach - b : 2 * reach - b + cells] for b in range(2 * reach + 1)]
         around = jnp.stack(around, axis=2).reshape(num_channels, cells, -1)
-        weights = self._weights(kernel, lift=True).reshape(-1, around.shape[-1])
-        return jnp.moveaxis(around @ weights.T, 0, -1).reshape(*self.grid, num_channels)
+        weights = self._weights(kernel, lift=True)
+        weights = pool(weights.reshape(*weights.shape[: len(self.grid)], -1), pooling).reshape(-1, around.shape[-1])
+        grid = (n // pooling for n in self.grid)
+        return jnp.moveaxis(around @ weights.T, 0, -1).reshape(*grid, num_channels)
 
     def _continue(self, field: Array, width: int) -> Array:
         """`field` continued by `width` at both ends of its first axis."""

@@ -17,7 +17,7 @@ from msvi.model import frame, modes
 from msvi.model.condition import join
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, apply, far, linear, near, nonlinear, pool, stencil
+from msvi.model.networks import MLP, apply, far, linear, near, nonlinear, pool, pool_to, stencil
 from msvi.types import Array, Params
 
 
@@ -213,8 +213,9 @@ class GlobalLayout:
         return params | {"macro_drift": self._macro_drift.init(macro_key, zeta, eta, position, everywhere)}
 
     def encode(self, params: Params, zeta: Array, residual: Array) -> Array:
-        """`eta` of what the mesh misses, `(*grid, channel)`, seen from the micro expert's frame."""
-        residual = pool(residual, self.config.encoder_pooling)
+        """`eta` of what the mesh misses, `(*grid, channel)` or means over blocks of it, seen from the micro expert's
+        frame."""
+        residual = pool_to(residual, self.filter.grid, self.config.encoder_pooling)
         if self._moves:
             residual = frame.shift(residual, -self._place(params, zeta), self._boundary)
         return apply(self._encoder, params["encoder"], residual)

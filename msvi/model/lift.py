@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from msvi.model.networks import MLP, from_blocks, near, stencil
-from msvi.types import Array
+from msvi.model.networks import MLP, apply, from_blocks, near, pool, stencil
+from msvi.types import Array, Params
 
 
 class SubgridLift(nn.Module):
@@ -33,3 +34,24 @@ class SubgridLift(nn.Module):
         seen = jnp.concatenate(stencil(zeta, near(self.radius, coarse_grid), self.boundary), axis=-1)
         blocks = MLP(self.hidden, self.size ** len(coarse_grid) * num_channels, out_scale=0.1)(seen)
         return from_blocks(blocks, self.size, len(coarse_grid))
+
+
+def lift_means(network: SubgridLift, params: Params, zeta: Array, pooling: int) -> Array:
+    """Means over blocks of `pooling` points per axis, a divisor of the cell's, of what the network gives.
+
+    Its last layer is linear: with averaged weights it gives averages, and the points are never computed.
+
+    Returns:
+      `(*grid / pooling, channel)`.
+    """
+    if pooling > 1:
+        layers, last = params["params"]["MLP_0"], f"Dense_{len(network.hidden)}"
+        points = (network.size,) * len(network.boundary)
+
+        def averages(weights):
+            return pool(weights.reshape(*points, -1), pooling).ravel()
+
+        averaged = {"kernel": jax.vmap(averages)(layers[last]["kernel"]), "bias": averages(layers[last]["bias"])}
+        params = {"params": {"MLP_0": layers | {last: averaged}}}
+        network = network.clone(size=network.size // pooling)
+    return apply(network, params, zeta)

@@ -4,6 +4,7 @@ Source: Ilersich & Nair, "Learning Stochastic Multiscale Models by Variational I
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,8 @@ from msvi.model.config import ModelConfig, check_pooling
 from msvi.model.filter import MacroFilter
 from msvi.model.gaps import fill_gaps
 from msvi.model.global_layout import GlobalLayout
-from msvi.model.lift import SubgridLift
-from msvi.model.networks import apply
+from msvi.model.lift import SubgridLift, lift_means
+from msvi.model.networks import pool
 from msvi.model.scales import Scales
 from msvi.types import Array, Gaussian, Params
 
@@ -141,7 +142,7 @@ class MultiscaleModel:
         if c.micro_dim:
             params["micro_log_var"] = jnp.full(layout.variance_shape, c.init_micro_log_var)
         if c.lift_radius:
-            params["lift"] = self._lift.init(jax.random.fold_in(key, 2), jnp.zeros(self.zeta_shape))
+            params["lift"] = self._subgrid.init(jax.random.fold_in(key, 2), jnp.zeros(self.zeta_shape))
         return params | layout.init(key, *self._features(self.condition_scale.zeros(self.filter.coarse_grid)))
 
     def encode(self, params: Params, u: Array, mask: Array | None = None) -> Gaussian:
@@ -161,14 +162,12 @@ class MultiscaleModel:
         u = self.scales.standardise(u)
         if mask is not None:
             u = fill_gaps(u, mask, self.boundary)
-        coarse = self.filter.restrict(params["kernel"], u)
-        zeta = coarse / self.filter.gain
+        zeta = self.filter.restrict(params["kernel"], u) / self.filter.gain
         eta = jnp.zeros(self.places[1].shape)
         if self.config.micro_dim:
-            residual = u - self.filter.lift(params["kernel"], coarse)
-            if self.config.lift_radius:
-                residual -= apply(self._lift, params["lift"], zeta)
-            eta = self.layout.encode(params, zeta, residual)
+            # Averaged as far as the encoder will, and cells have room for: most of its work would be what it averages.
+            pooling = math.gcd(self.config.encoder_pooling, self.config.coarsening)
+            eta = self.layout.encode(params, zeta, pool(u, pooling) - self._lift(params, zeta, pooling))
         return Gaussian(self.join(zeta, eta), self._of_latents(params["posterior_log_var"]))
 
     def decode(self, params: Params, z: Array) -> Gaussian:
@@ -197,10 +196,7 @@ class MultiscaleModel:
         """The decoder's mean as macroscale part `lift(zeta)`, counted from zero, and microscale part
         `g(eta) v / v_m`."""
         zeta, eta = self.split(z)
-        macro = self.filter.lift(params["kernel"], zeta) * self.filter.gain
-        if self.config.lift_radius:
-            macro += apply(self._lift, params["lift"], zeta)
-        macro = self.scales.restore(macro)
+        macro = self.scales.restore(self._lift(params, zeta))
         if not self.config.micro_dim:
             return macro, jnp.zeros_like(macro)
         # v / v_m = 1 / (1 + v_m / v_M)
@@ -218,8 +214,15 @@ class MultiscaleModel:
         log_q, features = self._of_latents(params["log_q"]), self._features(condition)
         return log_q if features == (None, None) else log_q + self.layout.dispersion(params, *features)
 
+    def _lift(self, params: Params, zeta: Array, pooling: int = 1) -> Array:
+        """The standardised lift, or means of it over blocks of `pooling` points per axis, a divisor of the cells."""
+        lifted = self.filter.lift(params["kernel"], zeta, pooling) * self.filter.gain
+        if self.config.lift_radius:
+            lifted += lift_means(self._subgrid, params["lift"], zeta, pooling)
+        return lifted
+
     @property
-    def _lift(self) -> SubgridLift:
+    def _subgrid(self) -> SubgridLift:
         c = self.config
         return SubgridLift(c.lift_hidden, c.lift_radius, c.coarsening, self.boundary)
 

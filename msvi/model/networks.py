@@ -68,6 +68,11 @@ def pool(field: HostOrDevice, size: int) -> HostOrDevice:
     return field
 
 
+def pool_to(means: Array, grid: Sequence[int], size: int) -> Array:
+    """Means over blocks of `size` points of `grid` per axis from means over smaller ones, or from the field itself."""
+    return pool(means, size * means.shape[0] // grid[0])
+
+
 def to_blocks(field: Array, size: int) -> Array:
     """The points of each cell, `(*grid, channel)` to `(*coarse_grid, value)`, `size` points per cell and axis."""
     *grid, num_channels = field.shape

@@ -8,6 +8,7 @@ import pytest
 
 from msvi.errors import InputError
 from msvi.model.filter import MacroFilter
+from msvi.model.networks import pool
 
 restrict, lift = (jax.jit(method, static_argnums=0) for method in (MacroFilter.restrict, MacroFilter.lift))
 
@@ -97,6 +98,14 @@ def test_lift_is_the_sum_it_says(macro):
     kernel = random_kernel(macro)
     zeta = normal(2, *macro.coarse_grid, 2)
     np.testing.assert_allclose(lift(macro, kernel, zeta), lift_by_loops(macro, kernel, zeta), atol=2e-6)
+
+
+@every_filter
+def test_lift_to_means_of_blocks(macro):
+    """Is the lift, averaged."""
+    zeta, kernel = normal(1, *macro.coarse_grid, 2), random_kernel(macro)
+    means = jax.jit(MacroFilter.lift, static_argnums=(0, 3))(macro, kernel, zeta, macro.coarsening)
+    np.testing.assert_allclose(means, pool(lift(macro, kernel, zeta), macro.coarsening), atol=1e-5)
 
 
 @pytest.mark.parametrize("macro", PERIODIC.values(), ids=PERIODIC.keys())

@@ -148,6 +148,23 @@ def test_nonlinear_lift_is_the_macroscale_s(lifting):
     np.testing.assert_allclose(eta, model.layout.encode(params, zeta, (u - macro) / SCALE), atol=1e-5)
 
 
+@pytest.mark.parametrize(("coarsening", "pooling"), [(6, 3), (6, 2), (4, 6)])
+def test_encoder_averages_before_it_lifts(plane, coarsening, pooling):
+    """What the microscale encoder sees is the mean of what the mesh misses, point by point, whether cells have a whole
+    number of the blocks or not."""
+    settings = {"lift_radius": 1, "lift_hidden": (8,), "coarsening": coarsening, "encoder_pooling": pooling}
+    config, kinds = dataclasses.replace(plane[0].config, **settings), ("periodic", "edge")
+    model = dataclasses.replace(plane[0], config=config, grid=(24, 12), boundary=kinds)
+    params = perturb(jax.jit(model.init)(jax.random.key(0)))
+    u = draw_u(model)
+    z = encode(model, params, u).mean
+    zeta, eta = model.split(z)
+    macro = decode_parts(model, params, z)[0]
+    whole = np.asarray(u - macro) / SCALE
+    blocks = whole.reshape(24 // pooling, pooling, 12 // pooling, pooling, -1).mean((1, 3))
+    np.testing.assert_allclose(eta, model.layout.encode(params, zeta, jnp.asarray(blocks)), atol=1e-5)
+
+
 def test_constant_field_survives_encoder_and_decoder(model_config):
     """A fresh model on one unit of the scale: `zeta` is of order one and the macro part gives the field back."""
     model = MultiscaleModel(
