@@ -23,7 +23,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         # Solitary waves are narrower than a cell, and their third derivative reaches far.
         model=ModelConfig(time_unit=1.0, n_sigma=2, stencil_radius=3, lift_radius=3, micro_frame="moving"),
         inference=InferenceConfig(drift_weight=512.0),
-        train=TrainConfig(steps=20_000, learning_rate=5e-3, random_shift=49),  # one point less than a coarse cell has
+        train=TrainConfig(steps=30_000, learning_rate=5e-3, random_shift=49),  # one point less than a coarse cell has
         forecast=ForecastConfig(dispersion="validation"),
     )
     own = {
