@@ -29,7 +29,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             lift_radius=2,
         ),
         inference=InferenceConfig(drift_weight=500.0),
-        train=TrainConfig(steps=12_000, batch_windows=4),
+        train=TrainConfig(steps=24_000, batch_windows=4),
         forecast=ForecastConfig(stride=5, dispersion="validation"),
     )
     own = {
