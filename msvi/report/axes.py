@@ -93,6 +93,22 @@ def even_ticks(most: int) -> MaxNLocator:
     return MaxNLocator(most, steps=(1, 2, 2.5, 5, 10))
 
 
+def set_even_ticks(ax: Axes, across: int, upwards: int) -> None:
+    """Even ticks, so many intervals at most along each axis; labels at the ends of one keep off those of the next
+    panel."""
+    ends = (
+        (ax.xaxis, ax.get_xlim(), across, "ha", ("left", "right")),
+        (ax.yaxis, ax.get_ylim(), upwards, "va", ("bottom", "top")),
+    )
+    for axis, (low, high), most, side, sides in ends:
+        places = even_ticks(most).tick_values(low, high)
+        places = places[(places >= low) & (places <= high)]
+        axis.set(ticks=places, major_formatter="{x:g}")
+        for place, tick in zip(places, axis.get_major_ticks(len(places)), strict=True):
+            if place in (low, high):
+                tick.label1.set(**{side: sides[int(place == high)]})
+
+
 def set_log(ax: Axes) -> None:
     """Logarithmic y-axis with plain numbers: evenly spaced, at 1, 2, 5, 10, …, or at decades, as the range asks."""
     ax.set_yscale("log")

@@ -7,7 +7,7 @@ the second upwards, and both have the same scale. What is not finite or masked i
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from msvi.report.axes import WIDTH, even_ticks
+from msvi.report.axes import WIDTH, even_ticks, set_even_ticks
 from msvi.report.names import PLAIN, Names
 from msvi.report.panels import BODY, limits, make_panels
 
@@ -53,7 +53,7 @@ def forecast_2d(
     # Laid out in inches: the width is given, the panels have the shape of the domain, and the height is what follows.
     top, bottom, right, gap, bar = 0.62, 0.5, 0.9, 0.12, 0.12
     flat = shape < 0.6  # rows too low for a name along their side, and for tick labels without a gap between them
-    left, row_gap = (1.55, 0.2) if flat else (0.8, gap)
+    left, row_gap = (1.55, 0.2) if flat else (0.95, gap)
     width = (WIDTH - left - right - (num_frames - 1) * gap) / num_frames
     height = shape * width
     total = top + bottom + len(rows) * height + (len(rows) - 1) * row_gap
@@ -72,8 +72,7 @@ def forecast_2d(
             image = ax.imshow(values.T, origin="lower", extent=extent, cmap=row.cmap, vmin=row.low, vmax=row.high)
             images.append(image)
             ax.tick_params(labelsize=8, labelleft=c == 0, labelbottom=r == len(rows) - 1, length=2.5)
-            ax.xaxis.set(major_locator=even_ticks(2), major_formatter="{x:g}")
-            ax.yaxis.set(major_locator=even_ticks(1 if height < 0.5 else 2), major_formatter="{x:g}")
+            set_even_ticks(ax, 2, 1 if height < 0.5 else 2)
             if r == 0:
                 ax.set_title(names.time.at(t[c]), fontsize=10)
         first = figure.axes[-num_frames]
@@ -92,5 +91,5 @@ def forecast_2d(
     middle = (left + (WIDTH - right)) / 2 / WIDTH, (bottom + total - top) / 2 / total
     figure.text(middle[0], 0.08 / total, across, ha="center")
     turned = 0 if len(upwards) == 1 else 90
-    figure.text((left - 0.32) / WIDTH, middle[1], upwards, ha="right", va="center", rotation=turned)
+    figure.text((left - 0.45) / WIDTH, middle[1], upwards, ha="right", va="center", rotation=turned)
     return figure

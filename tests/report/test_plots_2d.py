@@ -137,6 +137,20 @@ def test_forecast_2d_is_no_higher_than_its_panels_need(grid, highest):
         assert box.height / box.width == pytest.approx(np.ptp(ax.get_ylim()) / np.ptp(ax.get_xlim()), rel=1e-3)
 
 
+def test_labels_of_panels_side_by_side_keep_apart():
+    """On a domain that is labelled at both of its ends, along the lowest row and the first column."""
+    around = np.linspace(-2.5 + 2.5 / 16, 2.5 - 2.5 / 16, 16)
+    figure = plots_2d.forecast_2d(t, around, around, **fields_on(around, around))
+    render(figure)
+    panels_shown = np.array(figure.axes[:30]).reshape(6, 5)
+    for line, name in ((panels_shown[-1], "xaxis"), (panels_shown[::-1, 0], "yaxis")):
+        labels = [label for ax in line for label in getattr(ax, name).get_ticklabels()]
+        assert [label.get_text() for label in labels] == ["\N{MINUS SIGN}2.5", "0", "2.5"] * len(line)
+        boxes = [label.get_window_extent() for label in labels]
+        side = 0 if name == "xaxis" else 1
+        assert all(a.max[side] < b.min[side] for a, b in zip(boxes, boxes[1:], strict=False))
+
+
 def test_what_is_masked_or_not_finite_is_grey_and_out_of_the_ranges():
     values = {name: u.copy() for name, u in fields_on(*channel).items()}
     for u in values.values():
