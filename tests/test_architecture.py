@@ -136,4 +136,4 @@ def test_metrics_and_filter_stand_alone():
     """They know no model, no data and no training."""
     for name in ("msvi.scores.metrics", "msvi.model.filter"):
         inside = {m for m in reach(name) if m.startswith("msvi.") and m in MODULES}
-        assert inside <= {"msvi.types", "msvi.errors", "msvi.model", "msvi.model.filter"}
+        assert inside <= {"msvi.types", "msvi.errors", "msvi.model", "msvi.model.blocks", "msvi.model.filter"}

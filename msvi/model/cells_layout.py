@@ -22,20 +22,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from msvi.errors import InputError
+from msvi.model.blocks import from_blocks, pool_to, to_blocks
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import (
-    MLP,
-    apply,
-    from_blocks,
-    linear,
-    near,
-    nonlinear,
-    pool_to,
-    quadratic,
-    stencil,
-    to_blocks,
-)
+from msvi.model.networks import MLP, apply, linear, near, nonlinear, quadratic, stencil
 from msvi.types import Array, Params
 
 # Cells to each side that the encoder and the decoder see, and that a cell's patch of the field reaches.

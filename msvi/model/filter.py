@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msvi.errors import InputError
-from msvi.model.networks import pool
+from msvi.model.blocks import pool
 from msvi.types import BOUNDARIES, Array
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from msvi.model import frame, modes
+from msvi.model.blocks import pool, pool_to
 from msvi.model.condition import join
 from msvi.model.config import ModelConfig
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import MLP, apply, far, linear, near, nonlinear, pool, pool_to, stencil
+from msvi.model.networks import MLP, apply, far, linear, near, nonlinear, stencil
 from msvi.types import Array, Params
 
 

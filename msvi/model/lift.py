@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msvi.model.networks import MLP, apply, from_blocks, near, pool, stencil
+from msvi.model.blocks import from_blocks, pool
+from msvi.model.networks import MLP, apply, near, stencil
 from msvi.types import Array, Params
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from msvi.errors import InputError
+from msvi.model.blocks import pool
 from msvi.model.cells_layout import CellsLayout
 from msvi.model.condition import NO_CONDITION, Condition, ConditionScale
 from msvi.model.config import ModelConfig, check_pooling
@@ -19,7 +20,6 @@ from msvi.model.filter import MacroFilter
 from msvi.model.gaps import fill_gaps
 from msvi.model.global_layout import GlobalLayout
 from msvi.model.lift import SubgridLift, lift_means
-from msvi.model.networks import pool
 from msvi.model.scales import Scales
 from msvi.types import Array, Gaussian, Params
 

@@ -9,9 +9,9 @@ from msvi.config import Config
 from msvi.data.problems import refuse
 from msvi.data.recorded import describe, find_setting_problems
 from msvi.data.split import Dataset, Split
+from msvi.model.blocks import pool
 from msvi.model.condition import Conditions, ConditionScale
 from msvi.model.multiscale import MultiscaleModel
-from msvi.model.networks import pool
 from msvi.recipe.measure import field_scales
 from msvi.recipe.suggest import resolve
 

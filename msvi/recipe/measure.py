@@ -10,7 +10,7 @@ import numpy as np
 from msvi.data.split import Dataset, Split
 from msvi.data.statistics import spread
 from msvi.errors import InputError
-from msvi.model.networks import pool
+from msvi.model.blocks import pool
 from msvi.model.scales import Scales
 
 # Trajectories, frames of each and frames in all that are looked at.

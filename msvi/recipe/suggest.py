@@ -17,10 +17,10 @@ from msvi.data.split import Dataset
 from msvi.errors import InputError
 from msvi.forecast.config import DRIFT_EVALUATIONS
 from msvi.inference.config import InferenceConfig
+from msvi.model.blocks import to_blocks
 from msvi.model.config import LEFT_OPEN, ModelConfig
 from msvi.model.filter import MacroFilter
 from msvi.model.frame import concentration
-from msvi.model.networks import to_blocks
 from msvi.model.scales import Scales
 from msvi.recipe.measure import Motion, field_scales, find_motion, short_waves, snapshots_of
 from msvi.training.config import TrainConfig

@@ -101,7 +101,7 @@ def set_even_ticks(ax: Axes, across: int, upwards: int) -> None:
         (ax.yaxis, ax.get_ylim(), upwards, "va", ("bottom", "top")),
     )
     for axis, (low, high), most, side, sides in ends:
-        places = even_ticks(most).tick_values(low, high)
+        places = np.array(even_ticks(most).tick_values(low, high))
         places = places[(places >= low) & (places <= high)]
         axis.set(ticks=places, major_formatter="{x:g}")
         for place, tick in zip(places, axis.get_major_ticks(len(places)), strict=True):

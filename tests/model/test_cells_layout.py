@@ -17,11 +17,11 @@ from msvi.evaluation.figures import shown_latents
 from msvi.inference.config import InferenceConfig
 from msvi.inference.elbo import Frames, WindowElbo, drift_residual
 from msvi.inference.posterior import Marginals, MarkovPosterior, SmoothPosterior
+from msvi.model.blocks import from_blocks, to_blocks
 from msvi.model.cells_layout import BlendedPatches
 from msvi.model.condition import Condition, Conditions, ConditionScale
 from msvi.model.config import ModelConfig
 from msvi.model.multiscale import MultiscaleModel
-from msvi.model.networks import from_blocks, to_blocks
 from msvi.model.scales import Scales
 from msvi.training.build import check_patches, cut_patch
 from msvi.training.config import TrainConfig

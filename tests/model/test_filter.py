@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from msvi.errors import InputError
+from msvi.model.blocks import pool
 from msvi.model.filter import MacroFilter
-from msvi.model.networks import pool
 
 restrict, lift = (jax.jit(method, static_argnums=0) for method in (MacroFilter.restrict, MacroFilter.lift))
 

@@ -10,11 +10,12 @@ import pytest
 from conftest import perturb
 
 from msvi.errors import InputError
+from msvi.model.blocks import pool
 from msvi.model.config import ModelConfig
 from msvi.model.global_layout import MacroDrift, MicroEncoder
 from msvi.model.lift import SubgridLift
 from msvi.model.multiscale import MultiscaleModel
-from msvi.model.networks import MLP, pool
+from msvi.model.networks import MLP
 from msvi.model.scales import Scales
 
 SCALE = 0.1  # of every model here
