@@ -145,7 +145,7 @@ def _score_forecast(
 
     def score_one(noise, arguments):
         z, frame = arguments
-        members = jax.vmap(lambda params, z, noise: sample_field(model, params, z, noise))(runs, z, noise)
+        members = jax.vmap(functools.partial(sample_field, model))(runs, z, noise)
         return score_frame(members.reshape(-1, *frame.u.shape), *frame, unit=unit)
 
     keys = jax.vmap(lambda key: jax.random.split(key, num_runs))(jax.random.split(noise_key, len(frames.u)))
