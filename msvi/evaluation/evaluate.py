@@ -37,7 +37,7 @@ from msvi.provenance import peak_memory_gib, versions
 from msvi.recipe.build import build_conditions, build_model
 from msvi.recipe.measure import field_scales
 from msvi.recipe.suggest import resolve
-from msvi.scores.scores import calibration
+from msvi.scores.scores import calibration, thinning
 from msvi.training.calibration import scale
 from msvi.training.monitoring import add_pictures
 from msvi.training.state import TrainState
@@ -324,11 +324,15 @@ def _score_unscaled(
 ) -> dict[str, Any]:
     """Scores of the test trajectories with the variances that the bound found, before validation scaled them.
 
+    At the frames of the scores by lead time, a few dozen: a comparison need not cost as much as what is compared.
+
     Args:
       scores: of them with the scaled ones, which are the same where no factor is other than one.
     """
     factors, split = (best["dispersion_factor"], best.get("decoder_factor", 1.0)), dataset.test
     if factors != (1.0, 1.0):
+        stride = config.forecast.stride * thinning(scored_frames(split, config.forecast.stride).shape[1])
+        config = dataclasses.replace(config, forecast=dataclasses.replace(config.forecast, stride=stride))
         params = scale(state, *(1 / factor for factor in factors)).average["model"]
         scores = score_model(model, jax.tree.map(lambda a: a[None], params), dataset, split, config)
     pooled = _calibration(scores, dataset, config, config.forecast.num_members, config.data.noise_std)

@@ -148,10 +148,14 @@ def in_data_units(frames: FrameScores, size: float) -> FrameScores:
     )
 
 
+def thinning(num_times: int) -> int:
+    """The least number of which every so many frames are at most 51."""
+    return -(-(num_times - 1) // (_MAX_LEAD_TIMES - 1)) if num_times > 1 else 1
+
+
 def thin(num_times: int) -> np.ndarray:
     """Numbers of at most 51 equally spaced frames, the first and the last among them if they can be."""
-    stride = -(-(num_times - 1) // (_MAX_LEAD_TIMES - 1)) if num_times > 1 else 1
-    return np.arange(0, num_times, stride)
+    return np.arange(0, num_times, thinning(num_times))
 
 
 def total_scores(frames: FrameScores, noise_std: float, scored: np.ndarray | bool = True) -> dict[str, Any]:
