@@ -36,7 +36,14 @@ from msvi.report.tables import (
     results_table,
     summary_table,
 )
-from msvi.report.tables_study import bars_table, published_code_table, range_table, rel_l2_table, seeds_table
+from msvi.report.tables_study import (
+    bars_table,
+    published_code_table,
+    range_table,
+    rel_l2_table,
+    seeds_table,
+    study_cost_table,
+)
 from msvi.report.tables_systems import apebench_table, checks_table, patches_table, systems_scores_table
 
 Result = dict[str, Any]
@@ -92,6 +99,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "seeds": seeds_table(results + cells),
         "range": range_table(results + cells),
         "published code": published_code_table(directory, results),
+        "study cost": study_cost_table(results + cells, baselines),
         "results": results_table(results),
         "cells": results_table(cells).without("published"),
         "data files": data_files_table(load_data_files(directory)),

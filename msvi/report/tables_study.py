@@ -155,6 +155,22 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
     return table
 
 
+def study_cost_table(results: list[Result], baselines: list[Result]) -> Table:
+    """A row per case and one of all: how many runs and baselines there are, and the hours they took, as measured."""
+    columns = ["case", "runs", "training, h", "evaluation, h", "baselines", "fit and evaluation, h", "together, h"]
+    table, cases = Table(columns, [], strong="together, h"), sorted({r["case"] for r in results})
+    for case in [*cases, ""]:
+        runs, fitted = ([r for r in found if case in ("", r["case"])] for found in (results, baselines))
+        fitted = [r for r in fitted if r["case"] in cases]
+        seconds = [sum(r["train_seconds"] for r in runs)]
+        # Earlier versions did not record the latter.
+        seconds += [sum(r.get("evaluate_seconds", 0.0) for r in some) for some in (runs, fitted)]
+        hours = [f"{value / 3600:.1f}" for value in (*seconds, sum(seconds))]
+        name = case + NOTES.get(case, "") if case else "all"
+        table.rows.append([name, str(len(runs)), *hours[:2], str(len(fitted)), *hours[2:]])
+    return table
+
+
 def _dims(row: dict[Any, float]) -> list[int]:
     return [dim for dim in row if isinstance(dim, int)]
 

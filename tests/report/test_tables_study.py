@@ -3,9 +3,16 @@
 import json
 
 import pytest
-from made_results import make_result, summary
+from made_results import make_baseline, make_result, summary
 
-from msvi.report.tables_study import bars_table, published_code_table, range_table, rel_l2_table, seeds_table
+from msvi.report.tables_study import (
+    bars_table,
+    published_code_table,
+    range_table,
+    rel_l2_table,
+    seeds_table,
+    study_cost_table,
+)
 
 
 def named(table):
@@ -90,3 +97,14 @@ def test_published_code_stands_beside_our_variant_and_recipe(tmp_path):
     assert first["against truth"] == pytest.approx("0.1500") and first["reconstruction"] == "0.0300"
     assert (second["model"], second["runs"], second["steps"]) == ("our variant `:published`", "1", "32,000")
     assert (third["model"], third["runs"], third["NRMSE median"]) == ("our recipe", "2", "0.0287")
+
+
+def test_the_study_is_summed_up_in_hours():
+    """By case and altogether; baselines of a case without runs are no part of it."""
+    runs = [make_result(train_seconds=1800.0, evaluate_seconds=720.0, seed=seed) for seed in range(2)]
+    runs.append(make_result(case="kdv_1d", train_seconds=3600.0))
+    baselines = [make_baseline(evaluate_seconds=360.0), make_baseline(case="wave_1d", evaluate_seconds=3600.0)]
+    burgers, kdv, together = (row[1:] for row in study_cost_table(runs, baselines).rows)
+    assert burgers == ["2", "1.0", "0.4", "0", "0.0", "1.4"]
+    assert kdv == ["1", "1.0", "0.0", "1", "0.1", "1.1"]
+    assert together == ["3", "2.0", "0.4", "1", "0.1", "2.5"]
