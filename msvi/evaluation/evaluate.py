@@ -29,6 +29,7 @@ from msvi.evaluation.scoring import (
     shown_frames,
     split_totals,
 )
+from msvi.evaluation.steps import change_by_halving
 from msvi.forecast.config import DRIFT_EVALUATIONS, ForecastConfig
 from msvi.forecast.ensemble import forecast_field, solver_steps
 from msvi.model.multiscale import MultiscaleModel
@@ -115,6 +116,7 @@ def evaluate(
         progress.say("scoring what the bound's own dispersion would give")
         groups["bound_dispersion"] = _score_unscaled(model, state, best, scores, dataset, config)
     progress.say("compiling and timing one forecast")
+    groups["change_by_halving"] = change_by_halving(model, params, dataset.test, config.forecast)
     result = {
         "case": config.case,
         "micro_dim": config.model.micro_dim,

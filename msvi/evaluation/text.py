@@ -9,6 +9,8 @@ from msvi.report.tables import BASELINE_LABELS, DIVERGED, MISSING
 # The scores by which a model is worth its training, and two that are known.
 _DECISIVE = ("crps_scaled", "anomaly_nrmse")
 BASELINE_SCORES = (*_DECISIVE, "crps", "nrmse")
+# Steps are too long where halving them changes so much of the error: more than that much of it is theirs.
+_TOO_MUCH = 0.3
 
 
 def format_table(result: dict[str, Any]) -> str:
@@ -82,6 +84,13 @@ def _warnings(result: dict[str, Any]) -> list[str]:
                 f"{what}: they left the range of numbers; try smaller steps, --steps_per_frame={steps}, or another "
                 "--solver, or train with a larger or smaller inference.drift_weight."
             )
+    change, forecast = result.get("change_by_halving"), result["config"]["forecast"]
+    if change and change > _TOO_MUCH:
+        other = "" if forecast["solver"] == "rk4" else " or --solver=rk4"
+        lines.append(
+            f"The solver's steps are long: with half of them forecasts change by {100 * change:.0f} % of their error; "
+            f"try --steps_per_frame={2 * forecast['steps_per_frame']}{other}."
+        )
     ours = {score: result["test"][score]["median"] for score in _DECISIVE if score in result["test"]}
     # By so much the mean of a finite ensemble errs more than that of all that may come, be it ever so right.
     finite = float(np.sqrt(1 + 1 / result["config"]["forecast"]["num_members"]))

@@ -165,16 +165,40 @@ def solve_ensemble(
     return jax.vmap(lambda z, key: move(t, z, key, steps))(z0, keys)
 
 
+def mean_path(
+    model: MultiscaleModel,
+    params: Params,
+    t: Array,
+    u0: Array,
+    steps: Array,
+    solver: str = "shark",
+    conditions: Conditions = NO_CONDITIONS,
+    mask0: Array | None = None,
+) -> Array:
+    """The path of the drift alone from the mean of the encoded first frame, `(time, latent_dim)`; arguments as in
+    `forecast_latents`."""
+    t, steps, unit = count_frames(model, t, steps)
+    move = advance(model, params, unit, solver, conditions, noise=False)
+    return move(t, model.encode(params, u0, mask0).mean, jax.random.key(0), steps)
+
+
 def advance(
-    model: MultiscaleModel, params: Params, unit: float, solver: str, conditions: Conditions
+    model: MultiscaleModel, params: Params, unit: float, solver: str, conditions: Conditions, noise: bool = True
 ) -> Callable[[Array, Array, Array, Array], Array]:
     """A function `(t, z, key, steps) -> (time, latent_dim)`: one path of the model's SDE, times as `count_frames` has
-    them, of which `unit` is the length in the model's unit of time."""
+    them, of which `unit` is the length in the model's unit of time; without its noise if there is to be none."""
+
+    def log_q(t):
+        return (
+            model.log_q(params, conditions.at(unit * t)) + np.log(unit)
+            if noise
+            else jnp.full(model.latent_dim, -jnp.inf)
+        )
 
     def move(t, z, key, steps):
         return solve_sde(
             lambda t, z: model.drift(params, unit * t, z, conditions.at(unit * t)) * unit,
-            lambda t: model.log_q(params, conditions.at(unit * t)) + np.log(unit),
+            log_q,
             t,
             z,
             key,

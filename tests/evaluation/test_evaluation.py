@@ -391,7 +391,8 @@ def test_settings_that_were_left_to_the_data(smoke_run, programs, monkeypatch, t
 
 
 def test_what_a_table_says(result):
-    """Baselines beside the model and why one is left out; a loss in one line; what is not defined is no divergence."""
+    """Baselines beside the model and why one is left out; a loss in one line; what is not defined is no divergence; and
+    that the solver's steps are too long."""
     score = {name: result["test"][name]["median"] for name in ("crps_scaled", "anomaly_nrmse", "crps", "nrmse")}
     worse, better = ({name: factor * value for name, value in score.items()} for factor in (2, 0.5))
     beside = result | {"baselines": {"persistence": worse, "dmd": {"left_out": "it needs the package pydmd."}}}
@@ -402,6 +403,10 @@ def test_what_a_table_says(result):
     undefined = {"mean": None, "median": None, "std": None, "per_trajectory": [None, None]}
     table = format_table(result | {"test": result["test"] | {"nrmse": undefined}})
     assert "diverged" not in table
+    assert result["change_by_halving"] > 0
+    long = format_table(result | {"change_by_halving": 0.42}).splitlines()[-1]
+    assert "change by 42 % of their error; try --steps_per_frame=2 or --solver=rk4." in long
+    assert "steps are long" not in format_table(result | {"change_by_halving": 0.2})
     huge = {"mean": 3e30, "median": 3e30, "std": 0.0, "per_trajectory": [3e30, 3e30]}
     assert max(map(len, format_table(result | {"test": {"nrmse": huge}}).splitlines()[:3])) < 90
 
