@@ -145,6 +145,17 @@ def test_baselines():
     assert (crps["DMD"], crps["micro_dim 5"]) == ("—", "0.000123")
 
 
+def test_baselines_where_the_paper_scores_a_part():
+    """A row of what it scores stands above its numbers."""
+    result, baseline = make_result(case="wave_1d"), make_baseline(case="wave_1d")
+    result["published_test"] = {"rel_l2": summary(0.02, 9.0, 9.0)}
+    baseline["published_test"] = {"rel_l2": summary(0.01, 9.0, 9.0)}
+    *_, part, published = named(baselines_table([result], [baseline, make_baseline("mean", "wave_1d")]))
+    assert (part["score"], published["score"]) == ("rel. L2, mean, to t = 0.2", "rel. L2, published")
+    found = part["DMD"], part["micro_dim 5"], part["training mean"], part["lowest"]
+    assert found == ("0.0100", "0.0200", "—", "DMD")
+
+
 def test_only_the_closure_and_a_case_without_published_baselines():
     """No column twice, no row that nobody has a number for."""
     table = baselines_table([make_result(micro_dim=0)], [])
