@@ -94,7 +94,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "summary": summary_table(results),
         "baselines": baselines_table(results, baselines),
         "calibration": calibration_table(results, load_ensembles(directory), baselines),
-        "rel L2": rel_l2_table(results),
+        "rel L2": rel_l2_table(results, load_results(os.path.join(directory, "published_split"))),
         "bars": bars_table(results),
         "seeds": seeds_table(results + cells),
         "range": range_table(results + cells),

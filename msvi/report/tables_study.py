@@ -3,6 +3,7 @@
 import glob
 import os
 import statistics
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,10 +54,13 @@ BARS = (
 _SCORES = {"nrmse_clean": "against truth", "rel_l2": "rel. L2", "nrmse": "NRMSE"}
 
 
-def rel_l2_table(results: list[Result]) -> Table:
+def rel_l2_table(results: list[Result], splits: Sequence[Result] = ()) -> Table:
     """Two rows per case: our mean relative L2 error by micro_dim, a mean over the seeds, and that of the later paper.
 
     Where the paper scores other trajectories or times than we do, ours are of these.
+
+    Args:
+      splits: runs with as many trajectories as the paper has, in a row of their own.
     """
     dims = sorted({r["micro_dim"] for r in results} | {d for row in PUBLISHED_REL_L2.values() for d in _dims(row)})
     table = Table(["case", "rel. L2, mean", "trajectories", "noise floor", *(f"micro_dim {dim}" for dim in dims)], [])
@@ -70,6 +74,11 @@ def rel_l2_table(results: list[Result]) -> Table:
         ours = [score_cell(runs, "rel_l2", "mean") for runs in by_dim]
         theirs = [published_cell(PUBLISHED_REL_L2[case].get(dim), MISSING) for dim in dims]
         table.rows.append([name, "ours", " / ".join(counts) or MISSING, floor, *ours])
+        if alike := [r for r in splits if r["case"] == case]:
+            numbers = " / ".join(str(alike[0]["data"][part]) for part in ("train", "val", "test"))
+            ours = [score_cell([r for r in alike if r["micro_dim"] == dim], "rel_l2", "mean") for dim in dims]
+            floor = score_cell(alike, "noise_floor", "mean")
+            table.rows.append([name, f"ours, {numbers} trajectories", str(alike[0]["data"]["test"]), floor, *ours])
         table.rows.append([name, "published", str(_LATER_TRAJECTORIES), MISSING, *theirs])
     return table
 

@@ -38,6 +38,14 @@ def test_later_version_stands_below_ours():
     assert theirs["micro_dim 0"] == "0.324"
 
 
+def test_its_split_stands_apart():
+    """Runs with its numbers of trajectories have a row between ours and its."""
+    alike = with_errors(case="kdv_1d", data={"train": 10, "val": 5, "test": 5})
+    _, split, theirs = named(rel_l2_table([with_errors(case="kdv_1d"), with_errors(case="wave_1d")], [alike]))[:3]
+    assert (split["rel. L2, mean"], split["trajectories"]) == ("ours, 10 / 5 / 5 trajectories", "5")
+    assert (split["micro_dim 5"], split["micro_dim 0"], theirs["rel. L2, mean"]) == ("0.0400", "—", "published")
+
+
 def test_what_the_paper_scores_is_compared():
     """Where it scores part of the time, so do we in this table, and the name says so."""
     result = with_errors(case="wave_1d")
