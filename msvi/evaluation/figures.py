@@ -235,7 +235,7 @@ def _endings(names: Sequence[Names]) -> list[str]:
 
 
 def _draw_kernel(model: MultiscaleModel, params: Params, names: Names) -> Figure:
-    kernel, initial, title = np.asarray(params["kernel"]), np.asarray(model.filter.init_kernel()), ""
+    kernel, initial, title = np.asarray(model.kernel(params)), np.asarray(model.filter.init_kernel()), ""
     if kernel.ndim == 3:
         kernel, initial = (values[..., values.shape[-1] // 2] for values in (kernel, initial))
         title = f"plane {names.axes[2].text} offset = 0"

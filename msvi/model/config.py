@@ -27,6 +27,8 @@ class ModelConfig:
       coarsening: `s`, full-resolution points per coarse cell and axis; 0 takes that of the data file, or if it says
         none what `msvi.recipe.suggest` finds.
       n_sigma: half-width of the filter kernel in units of `s`.
+      hold_kernel: whether the kernel keeps its sum, so that a constant field comes back from the macroscale as it was.
+        Where few latents tell a whole trajectory, training may else shrink it to nothing, and the macroscale with it.
       stencil_radius: coarse cells to each side that the macroscale drift of a cell sees; -1 leaves it to
         `msvi.recipe.suggest`.
       macro_hidden, micro_hidden: hidden widths of the two drift networks; of `cells`, where one gives both rates, it
@@ -77,6 +79,7 @@ class ModelConfig:
     micro_layout: str = "global"
     coarsening: int = 50
     n_sigma: int = 3
+    hold_kernel: bool = False
     stencil_radius: int = 2
     macro_hidden: tuple[int, ...] = (64, 64)
     micro_hidden: tuple[int, ...] = (128, 128)

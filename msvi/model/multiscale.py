@@ -145,6 +145,11 @@ class MultiscaleModel:
             params["lift"] = self._subgrid.init(jax.random.fold_in(key, 2), jnp.zeros(self.zeta_shape))
         return params | layout.init(key, *self._features(self.condition_scale.zeros(self.filter.coarse_grid)))
 
+    def kernel(self, params: Params) -> Array:
+        """The filter's kernel; with `config.hold_kernel` its points are moved alike until their sum is what it was."""
+        kernel = params["kernel"]
+        return kernel + (self.filter.gain - kernel.sum()) / kernel.size if self.config.hold_kernel else kernel
+
     def encode(self, params: Params, u: Array, mask: Array | None = None) -> Gaussian:
         """Latent distribution of one frame, from the frame alone.
 
@@ -162,7 +167,7 @@ class MultiscaleModel:
         u = self.scales.standardise(u)
         if mask is not None:
             u = fill_gaps(u, mask, self.boundary)
-        zeta = self.filter.restrict(params["kernel"], u) / self.filter.gain
+        zeta = self.filter.restrict(self.kernel(params), u) / self.filter.gain
         eta = jnp.zeros(self.places[1].shape)
         if self.config.micro_dim:
             # Averaged as far as the encoder will, and cells have room for: most of its work would be what it averages.
@@ -216,7 +221,7 @@ class MultiscaleModel:
 
     def _lift(self, params: Params, zeta: Array, pooling: int = 1) -> Array:
         """The standardised lift, or means of it over blocks of `pooling` points per axis, a divisor of the cells."""
-        lifted = self.filter.lift(params["kernel"], zeta, pooling) * self.filter.gain
+        lifted = self.filter.lift(self.kernel(params), zeta, pooling) * self.filter.gain
         if self.config.lift_radius:
             lifted += lift_means(self._subgrid, params["lift"], zeta, pooling)
         return lifted

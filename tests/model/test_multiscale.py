@@ -94,6 +94,24 @@ def test_encoder_restricts(model, params):
     assert np.all(np.abs(eta) > 0)
 
 
+def test_held_kernel_keeps_a_constant(model, params):
+    """Whatever training makes of it, its sum stays that of the first one: a constant comes back from the macroscale as
+    it was but for its ripple. Without `hold_kernel` it may vanish."""
+    held = dataclasses.replace(model, config=dataclasses.replace(model.config, hold_kernel=True))
+    first = model.filter.init_kernel()
+    np.testing.assert_allclose(held.kernel({"kernel": first}), first, rtol=1e-4)
+    shrunk = params | {"kernel": 1e-3 * params["kernel"]}
+    np.testing.assert_array_equal(model.kernel(shrunk), shrunk["kernel"])
+    assert held.kernel(shrunk).sum() == pytest.approx(model.filter.gain, rel=1e-5)
+    constant = jnp.full(model.field_shape, 3 * SCALE)
+
+    def macro(model):
+        found = decode_parts(model, shrunk, encode(model, shrunk, constant).mean)[0]
+        return np.asarray(found).mean()
+
+    assert macro(held) == pytest.approx(3 * SCALE, rel=1e-3) and abs(macro(model)) < 1e-4 * SCALE
+
+
 def test_microscale_encoder_sees_only_what_the_mesh_misses(model, params):
     """With a kernel that makes `lift(restrict(.))` a projection (block averages), blockwise constant fields are
     invisible to `eta`; float32 round-off of the projection, amplified by the network."""
