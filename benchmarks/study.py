@@ -9,21 +9,20 @@ again goes on with what is not finished. At the end `python -m msvi.report.readm
 """
 
 import dataclasses
-import json
 import os
 import pathlib
-import runpy
 import sys
 
 from absl import flags
 
+from benchmarks.systems.learn import case_config
 from msvi.baselines.fit import BASELINES
 from msvi.cli import entry
-from msvi.config import OF_NO_EFFECT, Config, differences, from_dict
+from msvi.config import OF_NO_EFFECT, Config
 from msvi.errors import InputError
 from msvi.evaluation.evaluate import evaluate_baseline
-from msvi.sweep.execute import check_folders, command_lines, execute, run_here, usable_cores
-from msvi.sweep.grid import Run, plan
+from msvi.sweep.execute import check_folders, command_lines, execute, run_here, task_commands, usable_cores
+from msvi.sweep.grid import Run, plan, read_result
 
 FLAGS = flags.FLAGS
 
@@ -53,22 +52,15 @@ def main() -> None:
         run_here(runs, FLAGS.task)
         return
     check_folders(runs)
-    arguments = [text for text in sys.argv[1:] if "dry_run" not in text]
-    command = [sys.executable, "-m", "benchmarks.study", *arguments]
-    commands = [[*command, f"--task={number}"] for number in range(len(runs))]
+    commands = task_commands(["benchmarks.study", *sys.argv[1:]], len(runs))
     if FLAGS.dry_run:
         print(*command_lines(runs, commands), sep="\n")
         return
     os.makedirs(FLAGS.root, exist_ok=True)
     failed = execute(runs, commands, len(usable_cores()))
-    for path in fit_baselines(FLAGS.baselines, read_recipe(FLAGS.case), FLAGS.root, FLAGS.results):
+    for path in fit_baselines(FLAGS.baselines, case_config(FLAGS.case), FLAGS.root, FLAGS.results):
         print(path)
     sys.exit(bool(failed))
-
-
-def read_recipe(case: str, variant: str = "default") -> Config:
-    """The configuration of `configs/<case>.py:<variant>`."""
-    return from_dict(runpy.run_path(str(_CONFIGS / f"{case}.py"))["get_config"](variant).to_dict())
 
 
 def plan_study(case: str, rows: list[str], seeds: list[int], root: str, results: str) -> list[Run]:
@@ -82,10 +74,8 @@ def plan_study(case: str, rows: list[str], seeds: list[int], root: str, results:
     configs = []
     for seed in seeds:
         for variant in rows:
-            recipe = read_recipe(case, variant)
-            for micro_dim in ROWS[variant]:
-                model = dataclasses.replace(recipe.model, micro_dim=micro_dim)
-                configs.append(dataclasses.replace(recipe, model=model, seed=seed))
+            rows_of_variant = [case_config(case, variant, model={"micro_dim": dim}) for dim in ROWS[variant]]
+            configs += [dataclasses.replace(config, seed=seed) for config in rows_of_variant]
     return plan(["model.micro_dim", "seed"], configs, root, results)
 
 
@@ -93,17 +83,10 @@ def fit_baselines(names: list[str], config: Config, root: str, results: str) -> 
     """Fits and scores the baselines that have no result of this configuration yet; paths of what is written."""
     paths = []
     for name in names:
-        if not _is_fitted(os.path.join(root, f"{config.folder}_baseline_{name}", "result.json"), config):
+        path = os.path.join(root, f"{config.folder}_baseline_{name}", "result.json")
+        if not read_result(path, config, OF_NO_EFFECT):
             paths += evaluate_baseline(name, config, results, root).paths
     return paths
-
-
-def _is_fitted(path: str, config: Config) -> bool:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return not differences(from_dict(json.load(file)["config"]), config, ignore=OF_NO_EFFECT)
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or another version's
-        return False
 
 
 if __name__ == "__main__":

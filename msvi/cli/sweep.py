@@ -9,7 +9,6 @@ of an array job, and the same command without `--task` gathers at the end. With 
 """
 
 import os
-import re
 import signal
 import sys
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from absl import flags
 from msvi.cli import entry
 from msvi.errors import InputError
 from msvi.report.results import text_table
-from msvi.sweep.execute import check_folders, command_lines, draw, execute, run_here, usable_cores
+from msvi.sweep.execute import check_folders, command_lines, draw, execute, run_here, task_commands, usable_cores
 from msvi.sweep.grid import expand, finished_result, plan, stage
 
 
@@ -73,8 +72,7 @@ def main() -> None:
         run_here(runs, given.task)
         return
     check_folders(runs)
-    arguments = [text for text in sys.argv[1:] if not re.match("--?(no)?dry_run", text)]
-    commands = [[sys.executable, "-m", "msvi", "sweep", *arguments, f"--task={number}"] for number in range(len(runs))]
+    commands = task_commands(["msvi", "sweep", *sys.argv[1:]], len(runs))
     if given.dry_run:
         for line in command_lines(runs, commands):
             print(line)

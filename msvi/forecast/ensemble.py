@@ -189,11 +189,9 @@ def advance(
     them, of which `unit` is the length in the model's unit of time; without its noise if there is to be none."""
 
     def log_q(t):
-        return (
-            model.log_q(params, conditions.at(unit * t)) + np.log(unit)
-            if noise
-            else jnp.full(model.latent_dim, -jnp.inf)
-        )
+        if not noise:
+            return jnp.full(model.latent_dim, -jnp.inf)
+        return model.log_q(params, conditions.at(unit * t)) + np.log(unit)
 
     def move(t, z, key, steps):
         return solve_sde(

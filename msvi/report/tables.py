@@ -102,7 +102,7 @@ def results_table(results: list[Result]) -> Table:
         runs = _select(results, case, dim)
         name, published = case + NOTES.get(case, ""), published_cell(PUBLISHED.get(case, {}).get(dim))
         rows = [(name, runs, published)]
-        of_the_paper = [r | {"test": r["published_test"]} for r in runs if "published_test" in r]
+        of_the_paper = _of_the_paper(runs)
         if of_the_paper:  # the number of the paper belongs to this one
             rows = [(name, runs, ""), (f"{name}, {PUBLISHED_PARTS[case]}", of_the_paper, published)]
         for name, chosen, published in rows:
@@ -180,7 +180,7 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
         found += [_select(results, case, dim) for dim in models[len(BASELINE_LABELS) :]]
         rows = [(found, *score) for score in scores]
         if case in PUBLISHED_PARTS:
-            of_part = [[b | {"test": b["published_test"]} for b in some if "published_test" in b] for some in found]
+            of_part = [_of_the_paper(some) for some in found]
             rows.append((of_part, f"rel. L2, mean, {PUBLISHED_PARTS[case]}", "rel_l2", "mean", format_number))
         for chosen, label, score, statistic, show in rows:
             cells = [score_cell(some, score, statistic, show) for some in chosen]
@@ -192,6 +192,11 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
             cells = [published_cell(number, MISSING) for number in numbers]
             table.rows.append([case + NOTES.get(case, ""), "rel. L2, published", *cells, _lowest(names, numbers)])
     return table
+
+
+def _of_the_paper(results: list[Result]) -> list[Result]:
+    """Of the results that have it, with what the paper scores in place of the test trajectories."""
+    return [r | {"test": r["published_test"]} for r in results if "published_test" in r]
 
 
 def _lowest(names: list[str], values: list[Any]) -> str:

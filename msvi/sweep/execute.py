@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 from typing import NamedTuple
 
@@ -80,6 +81,12 @@ def execute(runs: list[Run], commands: list[list[str]], workers: int) -> list[in
     finally:  # after an interrupt
         _stop(list(running.values()))
     return sorted(failed)
+
+
+def task_commands(command: list[str], number: int) -> list[list[str]]:
+    """Of `python -m` and such a command one for each task, without `--dry_run`."""
+    arguments = [text for text in command if not re.match("--?(no)?dry_run", text)]
+    return [[sys.executable, "-m", *arguments, f"--task={task}"] for task in range(number)]
 
 
 def command_lines(runs: list[Run], commands: list[list[str]]) -> list[str]:

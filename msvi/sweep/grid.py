@@ -106,11 +106,17 @@ def stage(runs: list[Run], root: str, results_dir: str, **changes: float | None)
 
 def finished_result(run: Run) -> dict[str, Any] | None:
     """The result in the run's folder if it is of this configuration and of at least as many steps, else None."""
+    return read_result(os.path.join(run.workdir, "result.json"), run.config, _FREE, run.config.train.steps)
+
+
+def read_result(path: str, config: Config, ignore: tuple[str, ...], steps: int = 0) -> dict[str, Any] | None:
+    """The result in a file if it is of this configuration but for some fields, and of at least so many steps, else
+    None."""
     try:
-        with open(os.path.join(run.workdir, "result.json"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             result = json.load(file)
-        changed = differences(from_dict(result["config"]), run.config, ignore=_FREE)
-        return result if not changed and result["steps"] >= run.config.train.steps else None
+        changed = differences(from_dict(result["config"]), config, ignore=ignore)
+        return result if not changed and (not steps or result["steps"] >= steps) else None
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or another version's
         return None
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from benchmarks import study
+from benchmarks.systems.learn import case_config
 from msvi.errors import InputError
 
 pytest_plugins = ["smoke"]
@@ -17,8 +18,8 @@ def test_every_row_is_a_run():
     own = ["d0", "d1", "d2", "d3", "d4", "d5", "cells_d1", "cells_d2", "cells_d4"]
     assert names == [f"kdv_1d_{row}_s{seed}" for seed in (0, 1) for row in own]
     assert {run.results_dir for run in runs} == {"results"}
-    assert runs[0].config == study.read_recipe("kdv_1d", "closure")
-    assert runs[5].config == study.read_recipe("kdv_1d")
+    assert runs[0].config == case_config("kdv_1d", "closure")
+    assert runs[5].config == case_config("kdv_1d")
     (only,) = study.plan_study("burgers_2d", ["closure"], [2], "runs", "results")
     assert (only.config.seed, only.config.model.micro_dim) == (2, 0)
 
