@@ -27,6 +27,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             decoder_hidden=(128, 64),
             encoder_pooling=4,
             lift_radius=2,
+            hold_kernel=True,
         ),
         # Fronts cross a cell in some frames: every one is a node.
         inference=InferenceConfig(window=32, num_nodes=32, rotation="learned", drift_weight=500.0),
