@@ -26,6 +26,7 @@ from msvi.report.wording import (
     run_name,
     score_cell,
     time_until,
+    training_minutes,
     worst,
 )
 from msvi.report.wording import DIVERGED as DIVERGED
@@ -111,7 +112,7 @@ def results_table(results: list[Result]) -> Table:
             mean, std = (score_cell(chosen, "nrmse", statistic) for statistic in ("mean", "std"))
             cells = [name, str(dim), listed(str(r["seed"]) for r in chosen)]
             cells += [listed(f"{r['steps']:,}" for r in chosen)]
-            cells += [listed(f"{r['train_seconds'] / 60:.1f}" for r in chosen) + " min"]
+            cells += [training_minutes(chosen)]
             cells += [" / ".join(format_number(error["median"]) for error in errors)]
             cells += [f"{mean} ± {std}", format_number(max(largest) if len(largest) == len(errors) else None)]
             parts = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")

@@ -1,6 +1,7 @@
 """Tables of the whole study: what was aimed at, both versions of the paper, and what generalises."""
 
 import glob
+import itertools
 import os
 import statistics
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from msvi.report.tables import (
     format_number,
     published_cell,
 )
-from msvi.report.wording import average, in_cells, microscale, score_cell, worst
+from msvi.report.wording import average, computed_on, devices_of, in_cells, microscale, score_cell, worst
 from msvi.scores.scores import summarize
 
 # Trajectories that an error of the later version of the paper is a mean over.
@@ -165,18 +166,23 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
 
 
 def study_cost_table(results: list[Result], baselines: list[Result]) -> Table:
-    """A row per case and one of all: how many runs and baselines there are, and the hours they took, as measured."""
-    columns = ["case", "runs", "training, h", "evaluation, h", "baselines", "fit and evaluation, h", "together, h"]
+    """A row per case and device, and one of all: runs and baselines, and the hours that they took, as measured."""
+    columns = ["case", "on", "runs", "training, h", "evaluation, h"]
+    columns += ["baselines", "fit and evaluation, h", "together, h"]
     table, cases = Table(columns, [], strong="together, h"), sorted({r["case"] for r in results})
-    for case in [*cases, ""]:
-        runs, fitted = ([r for r in found if case in ("", r["case"])] for found in (results, baselines))
-        fitted = [r for r in fitted if r["case"] in cases]
+    baselines = [r for r in baselines if r["case"] in cases]
+    for case, device in itertools.product([*cases, ""], devices_of(results + baselines)):
+        runs, fitted = (
+            [r for r in some if case in ("", r["case"]) and computed_on(r) == device] for some in (results, baselines)
+        )
+        if not runs + fitted:
+            continue
         seconds = [sum(r["train_seconds"] for r in runs)]
         # Earlier versions did not record the latter.
         seconds += [sum(r.get("evaluate_seconds", 0.0) for r in some) for some in (runs, fitted)]
         hours = [f"{value / 3600:.1f}" for value in (*seconds, sum(seconds))]
         name = case + NOTES.get(case, "") if case else "all"
-        table.rows.append([name, str(len(runs)), *hours[:2], str(len(fitted)), *hours[2:]])
+        table.rows.append([name, device, str(len(runs)), *hours[:2], str(len(fitted)), *hours[2:]])
     return table
 
 

@@ -127,3 +127,23 @@ def cell_of(value: float | None, text: str) -> str:
 def listed(values: Iterable[str], separator: str = " / ") -> str:
     """The values side by side, or one if they are all the same."""
     return separator.join(dict.fromkeys(values))
+
+
+def computed_on(r: Result) -> str:
+    """What it was computed on: "CPU", or the name of an accelerator; results without versions are of a CPU."""
+    device = r.get("versions", {}).get("device", "cpu")
+    return "CPU" if device == "cpu" else device
+
+
+def devices_of(results: Iterable[Result]) -> list[str]:
+    """What the results were computed on, CPUs first."""
+    return sorted({computed_on(r) for r in results}, key=lambda name: (name != "CPU", name))
+
+
+def training_minutes(runs: list[Result]) -> str:
+    """Minutes of each seed; those on an accelerator stand apart, after its name."""
+    parts = []
+    for device in devices_of(runs):
+        minutes = listed(f"{r['train_seconds'] / 60:.1f}" for r in runs if computed_on(r) == device) + " min"
+        parts.append(minutes if device == "CPU" else f"{device}: {minutes}")
+    return ", ".join(parts)

@@ -84,6 +84,13 @@ def test_seeds_share_a_row():
     assert (other["micro_dim"], other["published"]) == ("7", "")
 
 
+def test_minutes_on_an_accelerator_stand_apart():
+    """After its name, so that nobody takes them for those of a core."""
+    runs = [make_result(), make_result(seed=1, train_seconds=12.0, versions={"device": "fast card"})]
+    (row,) = named(results_table(runs))
+    assert row["training"] == "1.5 min, fast card: 0.2 min"
+
+
 def test_case_without_published_value():
     """A case that the paper lacks has an empty cell, not another case's number."""
     (row,) = named(results_table([make_result(case="cylinder_3d", micro_dim=9)]))

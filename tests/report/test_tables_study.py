@@ -108,11 +108,16 @@ def test_published_code_stands_beside_our_variant_and_recipe(tmp_path):
 
 
 def test_the_study_is_summed_up_in_hours():
-    """By case and altogether; baselines of a case without runs are no part of it."""
+    """By case and device and altogether on each; baselines of a case without runs are no part of it."""
     runs = [make_result(train_seconds=1800.0, evaluate_seconds=720.0, seed=seed) for seed in range(2)]
     runs.append(make_result(case="kdv_1d", train_seconds=3600.0))
+    runs.append(make_result(train_seconds=360.0, seed=2, versions={"device": "fast card"}))
     baselines = [make_baseline(evaluate_seconds=360.0), make_baseline(case="wave_1d", evaluate_seconds=3600.0)]
-    burgers, kdv, together = (row[1:] for row in study_cost_table(runs, baselines).rows)
-    assert burgers == ["2", "1.0", "0.4", "0", "0.0", "1.4"]
-    assert kdv == ["1", "1.0", "0.0", "1", "0.1", "1.1"]
-    assert together == ["3", "2.0", "0.4", "1", "0.1", "2.5"]
+    table = study_cost_table(runs, baselines)
+    assert table.rows == [
+        ["burgers_1d", "CPU", "2", "1.0", "0.4", "0", "0.0", "1.4"],
+        ["burgers_1d", "fast card", "1", "0.1", "0.0", "0", "0.0", "0.1"],
+        ["kdv_1d", "CPU", "1", "1.0", "0.0", "1", "0.1", "1.1"],
+        ["all", "CPU", "3", "2.0", "0.4", "1", "0.1", "2.5"],
+        ["all", "fast card", "1", "0.1", "0.0", "0", "0.0", "0.1"],
+    ]
