@@ -11,6 +11,10 @@ _DECISIVE = ("crps_scaled", "anomaly_nrmse")
 BASELINE_SCORES = (*_DECISIVE, "crps", "nrmse")
 # Steps are too long where halving them changes so much of the error: more than that much of it is theirs.
 _TOO_MUCH = 0.3
+# A forecast is far too sure where its spread is below that much of its error.
+_TOO_SURE = 0.25
+# So many trajectories are named at most.
+_NAMED = 8
 
 
 def format_table(result: dict[str, Any]) -> str:
@@ -73,7 +77,7 @@ def _beside_baselines(result: dict[str, Any]) -> list[str]:
 
 def _warnings(result: dict[str, Any]) -> list[str]:
     """What is wrong with the forecasts in plain lines, and what to try."""
-    lines = []
+    lines = _too_sure(result)
     if result.get("diverged"):
         what = f"The forecasts of {result['diverged']} of {result['data']['test']} trajectories diverged"
         if "baseline" in result:
@@ -104,6 +108,22 @@ def _warnings(result: dict[str, Any]) -> list[str]:
                 "microscale latents (model.micro_dim) or a finer mesh (smaller model.coarsening), or take the baseline."
             )
     return lines
+
+
+def _too_sure(result: dict[str, Any]) -> list[str]:
+    """A line on the trajectories where the members agree and are wrong, which medians over all of them hide."""
+    ratios = result["test"].get("spread_skill", {}).get("per_trajectory", [])
+    found = [i for i, ratio in enumerate(ratios) if ratio is not None and ratio < _TOO_SURE]
+    if not found or "baseline" in result:
+        return []
+    named = ", ".join(map(str, found[:_NAMED])) + (" and more" if found[_NAMED:] else "")
+    inside = result.get("test_inside")
+    where = "" if inside is None or any(inside[i] for i in found) else ", outside of the range of the training ones"
+    others = "" if "seeds" in result else ", or evaluate several seeds together, which agree less where they know less"
+    return [
+        f"{len(found)} of {len(ratios)} forecasts err more than {1 / _TOO_SURE:.0f} times what their members say (test "
+        f"trajectories {named}{where}): train with trajectories like these{others}."
+    ]
 
 
 def _is_better(theirs: float | None, ours: float | None, margin: float) -> bool:

@@ -411,6 +411,18 @@ def test_what_a_table_says(result):
     assert max(map(len, format_table(result | {"test": {"nrmse": huge}}).splitlines()[:3])) < 90
 
 
+def test_forecasts_that_are_far_too_sure_are_named(result):
+    """Those whose spread is below a quarter of their error, and whether all lie outside of what was learned."""
+    ratios = {"mean": 0.6, "median": 0.6, "std": 0.5, "per_trajectory": [0.2, 1.0]}
+    wrong = result | {"test": result["test"] | {"spread_skill": ratios}, "test_inside": [False, True]}
+    told = "1 of 2 forecasts err more than 4 times what their members say (test trajectories 0, outside of"
+    assert told in format_table(wrong) and "several seeds together" in format_table(wrong)
+    assert ", outside" not in format_table(wrong | {"test_inside": [True, True]})
+    assert "several seeds" not in format_table(wrong | {"seeds": [0, 1]})
+    right = wrong | {"test": result["test"] | {"spread_skill": ratios | {"per_trajectory": [0.3, None]}}}
+    assert "their members say" not in format_table(right)
+
+
 def test_baselines_beside_a_run_on_own_data():
     """Of travelling waves DMD knows all, and the mean nothing, an error of 1; with gaps DMD is left out, and why."""
     t, x, start = np.linspace(0, 1, 21), np.arange(32) / 32, np.random.default_rng(0).random((6, 1, 1))
