@@ -12,6 +12,7 @@ from msvi.report.wording import (
     MISSING,
     Result,
     cell_of,
+    computed_on,
     format_number,
     format_percent,
     format_ratio,
@@ -256,8 +257,8 @@ def horizon_table(results: list[Result], baselines: list[Result]) -> Table:
 
 
 def cost_table(results: list[Result], baselines: list[Result]) -> Table:
-    """A row per run of one case: parameters, training and forecast in seconds, drift evaluations, and memory."""
-    columns = ["model", "seed", "parameters", "steps", "training", "drift evaluations, training"]
+    """A row per run of one case: device, parameters, training and forecast in seconds, drift evaluations, memory."""
+    columns = ["model", "seed", "device", "parameters", "steps", "training", "drift evaluations, training"]
     columns += ["drift evaluations, forecast", "forecast", "memory, training", "memory, evaluation"]
     table = Table(columns, [])
     for name, chosen in by_model(results, baselines):
@@ -267,6 +268,7 @@ def cost_table(results: list[Result], baselines: list[Result]) -> Table:
                 [
                     name,
                     str(r.get("seed", "")),
+                    computed_on(r),
                     cell_of(cost.get("num_parameters"), "{:,}"),
                     cell_of(r.get("steps"), "{:,}"),
                     cell_of(r.get("train_seconds", r.get("fit_seconds")), "{:,.1f} s"),

@@ -233,6 +233,7 @@ def test_horizon_and_cost():
     run = scored(0, [0.25])
     run["cost"] = {"num_parameters": 12345, "train_drift_evaluations": 6400000, "forecast_seconds": 1.2345}
     run["cost"] |= {"train_peak_memory_gib": None, "peak_memory_gib": 1.5}
+    run["versions"] = {"device": "GPU"}
     baseline = make_baseline("coarse", horizon={"0.1": {"per_trajectory": [None]}}, lead_time={"t": [0, 1]})
     chosen = {"first_frame": 20, "ridge": 0.12345}
     baseline |= {"settings": {"chosen": chosen, "candidates": [chosen, chosen], "mesh": [20]}}
@@ -241,8 +242,9 @@ def test_horizon_and_cost():
         ["micro_dim 5", "0.25"],
     ]
     first, second = cost_table([run], [baseline]).rows
-    assert first == ["coarse simulation", "", "", "", "2.5 s", "", "", "", "", ""]
-    assert second == ["micro_dim 5", "0", "12,345", "30,000", "90.0 s", "6,400,000", "", "1.23 s", "", "1.50 GiB"]
+    assert first == ["coarse simulation", "", "CPU", "", "", "2.5 s", "", "", "", "", ""]
+    expected = ["micro_dim 5", "0", "GPU", "12,345", "30,000", "90.0 s", "6,400,000", "", "1.23 s", "", "1.50 GiB"]
+    assert second == expected
     assert settings_table([baseline, make_baseline()]).rows == [
         ["coarse simulation", "first frame 20, ridge 0.123", "2"],
         ["DMD", "none", ""],
