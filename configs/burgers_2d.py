@@ -35,12 +35,12 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     own = {
         "cells": {
             "model.micro_dim": 8,
+            "model.hold_kernel": True,
             "model.encoder_pooling": 2,
             "model.stencil_radius": 2,
             "model.linear_radius": 2,
             "train.steps": 6000,
             "train.learning_rate": 2e-3,
-            "inference.drift_weight": 40.0,
         },
         # 500 epochs of 18 x 8 windows; a weight of 1 / (18 x 1001) on the residual of one, in our units.
         "published": {

@@ -129,8 +129,6 @@ CELLS = {
     "model.stencil_radius": 3,
     "model.linear_radius": 4,
     "model.quadratic_rank": 128,
-    "model.hold_kernel": False,
-    "model.lift_radius": 0,
     "model.micro_hidden": (64, 64),
     "model.encoder_hidden": (64, 64),
     "model.decoder_hidden": (64, 64),
