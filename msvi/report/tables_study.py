@@ -55,33 +55,37 @@ BARS = (
 _SCORES = {"nrmse_clean": "against truth", "rel_l2": "rel. L2", "nrmse": "NRMSE"}
 
 
-def rel_l2_table(results: list[Result], splits: Sequence[Result] = ()) -> Table:
-    """Two rows per case: our mean relative L2 error by micro_dim, a mean over the seeds, and that of the later paper.
+def rel_l2_table(results: list[Result], splits: Sequence[Result] = (), cells: Sequence[Result] = ()) -> Table:
+    """Rows of each case: our mean relative L2 error by micro_dim, a mean over the seeds, and that of the later paper.
 
     Where the paper scores other trajectories or times than we do, ours are of these.
 
     Args:
       splits: runs with as many trajectories as the paper has, in a row of their own.
+      cells: runs with latents in every coarse cell, in a row of their own.
     """
     dims = sorted({r["micro_dim"] for r in results} | {d for row in PUBLISHED_REL_L2.values() for d in _dims(row)})
     table = Table(["case", "rel. L2, mean", "trajectories", "noise floor", *(f"micro_dim {dim}" for dim in dims)], [])
     for case in sorted({r["case"] for r in results} & PUBLISHED_REL_L2.keys()):
-        chosen = [r | {"test": r.get("published_test", r["test"])} for r in results if r["case"] == case]
-        by_dim = [[r for r in chosen if r["micro_dim"] == dim] for dim in dims]
-        part = f", {PUBLISHED_PARTS[case]}" if any("published_test" in r for r in chosen) else ""
+        part = f", {PUBLISHED_PARTS[case]}" if any("published_test" in r for r in results if r["case"] == case) else ""
         name = case + NOTES.get(case, "") + part
-        counts = dict.fromkeys(str(len(r["test"]["rel_l2"]["per_trajectory"])) for r in chosen if "rel_l2" in r["test"])
-        floor = score_cell(chosen, "noise_floor", "mean")
-        ours = [score_cell(runs, "rel_l2", "mean") for runs in by_dim]
+        alike = [r for r in splits if r["case"] == case]
+        numbers = " / ".join(str(alike[0]["data"][part]) for part in ("train", "val", "test")) if alike else ""
+        for whose, runs in {"ours": results, "ours, in cells": cells, f"ours, {numbers} trajectories": alike}.items():
+            chosen = [r | {"test": r.get("published_test", r["test"])} for r in runs if r["case"] == case]
+            if chosen:
+                table.rows.append([name, whose, *_of_rel_l2(chosen, dims)])
         theirs = [published_cell(PUBLISHED_REL_L2[case].get(dim), MISSING) for dim in dims]
-        table.rows.append([name, "ours", " / ".join(counts) or MISSING, floor, *ours])
-        if alike := [r for r in splits if r["case"] == case]:
-            numbers = " / ".join(str(alike[0]["data"][part]) for part in ("train", "val", "test"))
-            ours = [score_cell([r for r in alike if r["micro_dim"] == dim], "rel_l2", "mean") for dim in dims]
-            floor = score_cell(alike, "noise_floor", "mean")
-            table.rows.append([name, f"ours, {numbers} trajectories", str(alike[0]["data"]["test"]), floor, *ours])
         table.rows.append([name, "published", str(_LATER_TRAJECTORIES), MISSING, *theirs])
     return table
+
+
+def _of_rel_l2(runs: list[Result], dims: list[int]) -> list[str]:
+    """Numbers of trajectories, noise floor and the error by micro_dim."""
+    counts = dict.fromkeys(str(len(r["test"]["rel_l2"]["per_trajectory"])) for r in runs if "rel_l2" in r["test"])
+    by_dim = [[r for r in runs if r["micro_dim"] == dim] for dim in dims]
+    floor = score_cell(runs, "noise_floor", "mean")
+    return [" / ".join(counts) or MISSING, floor, *(score_cell(of_dim, "rel_l2", "mean") for of_dim in by_dim)]
 
 
 def bars_table(results: list[Result]) -> Table:

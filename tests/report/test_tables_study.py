@@ -42,8 +42,17 @@ def test_its_split_stands_apart():
     """Runs with its numbers of trajectories have a row between ours and its."""
     alike = with_errors(case="kdv_1d", data={"train": 10, "val": 5, "test": 5})
     _, split, theirs = named(rel_l2_table([with_errors(case="kdv_1d"), with_errors(case="wave_1d")], [alike]))[:3]
-    assert (split["rel. L2, mean"], split["trajectories"]) == ("ours, 10 / 5 / 5 trajectories", "5")
+    assert (split["rel. L2, mean"], split["trajectories"]) == ("ours, 10 / 5 / 5 trajectories", "2")
     assert (split["micro_dim 5"], split["micro_dim 0"], theirs["rel. L2, mean"]) == ("0.0400", "—", "published")
+
+
+def test_cells_stand_apart():
+    """Latents in every cell are other numbers of them, in a row below those of the domain."""
+    local = with_errors(case="kdv_1d", micro_dim=2, micro_layout="cells")
+    ours, cells, theirs = named(rel_l2_table([with_errors(case="kdv_1d")], cells=[local]))
+    assert (ours["micro_dim 5"], ours["micro_dim 2"]) == ("0.0400", "—")
+    assert (cells["rel. L2, mean"], cells["micro_dim 2"], cells["micro_dim 5"]) == ("ours, in cells", "0.0400", "—")
+    assert theirs["rel. L2, mean"] == "published"
 
 
 def test_what_the_paper_scores_is_compared():
