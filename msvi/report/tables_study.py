@@ -66,15 +66,15 @@ def rel_l2_table(results: list[Result], splits: Sequence[Result] = (), cells: Se
     """
     dims = sorted({r["micro_dim"] for r in results} | {d for row in PUBLISHED_REL_L2.values() for d in _dims(row)})
     table = Table(["case", "rel. L2, mean", "trajectories", "noise floor", *(f"micro_dim {dim}" for dim in dims)], [])
+    ours = {"ours": results, "ours, in cells": cells, "ours, {train} / {val} / {test} trajectories": splits}
     for case in sorted({r["case"] for r in results} & PUBLISHED_REL_L2.keys()):
         part = f", {PUBLISHED_PARTS[case]}" if any("published_test" in r for r in results if r["case"] == case) else ""
         name = case + NOTES.get(case, "") + part
-        alike = [r for r in splits if r["case"] == case]
-        numbers = " / ".join(str(alike[0]["data"][part]) for part in ("train", "val", "test")) if alike else ""
-        for whose, runs in {"ours": results, "ours, in cells": cells, f"ours, {numbers} trajectories": alike}.items():
+        for whose, runs in ours.items():
             chosen = [r | {"test": r.get("published_test", r["test"])} for r in runs if r["case"] == case]
             if chosen:
-                table.rows.append([name, whose, *_of_rel_l2(chosen, dims)])
+                label = whose.format(**chosen[0].get("data", {}))
+                table.rows.append([name, label, *_of_rel_l2(chosen, dims)])
         theirs = [published_cell(PUBLISHED_REL_L2[case].get(dim), MISSING) for dim in dims]
         table.rows.append([name, "published", str(_LATER_TRAJECTORIES), MISSING, *theirs])
     return table
