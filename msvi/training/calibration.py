@@ -25,6 +25,8 @@ from msvi.training.state import TrainState
 
 # Smallest and largest factor, and how far a ratio of spread to error may be from one, by its logarithm.
 _LEAST, _MOST, _NEAR = 1e-4, 10.0, 0.02
+# Factors tried in place of 1 where forecasts diverge.
+_SMALLER = (0.1, 0.01)
 # A decoder that is right to so much is left as it is: a reconstruction follows some of the noise of the frame that it
 # is made from, so that its error is a little less than the decoder's deviation should be.
 _RIGHT = 0.15
@@ -37,7 +39,8 @@ def calibrate(validate: Callable[[TrainState], Entry], state: TrainState) -> Ent
     as `decoder_factor` and `dispersion_factor`.
 
     The first two factors on the dispersion are 1 and that which would do if all spread came from `Q`, the third goes on
-    on the line through both, in logarithms.
+    on the line through both, in logarithms. The bound's `Q` may be so much too large that it drives members out of the
+    range of numbers, from where a drift with products does not come back: then smaller ones take the place of 1.
 
     Args:
       validate: of a state; `val_spread_skill` is the ratio of the spread of forecasts to their error,
@@ -57,12 +60,19 @@ def calibrate(validate: Callable[[TrainState], Entry], state: TrainState) -> Ent
         return found, np.log(factor), np.inf if not ratio else np.log(ratio)
 
     found = [at(1.0, first if decoder == 1.0 else None)]
-    if np.isfinite(found[0][2]) and abs(found[0][2]) > _NEAR:
-        found.append(at(np.exp(-2 * found[0][2])))
-    if len(found) == 2 and np.isfinite(found[1][2]) and abs(found[1][2]) > _NEAR:
-        (_, x0, y0), (_, x1, y1) = found
-        slope = np.clip((y1 - y0) / (x1 - x0), 0.1, 1.0)
-        found.append(at(np.exp(x1 - y1 / slope)))
+    for factor in _SMALLER:
+        if found[-1][0]["val_crps"] is not None:
+            break
+        found.append(at(factor))
+    _, x0, y0 = found[-1]
+    if np.isfinite(y0) and abs(y0) > _NEAR:
+        found.append(at(np.exp(x0 - 2 * y0)))
+        _, x1, y1 = found[-1]
+        if not np.isfinite(y1):  # too much: halfway to what was not
+            found.append(at(np.exp((x0 + x1) / 2)))
+        elif abs(y1) > _NEAR:
+            slope = np.clip((y1 - y0) / (x1 - x0), 0.1, 1.0)
+            found.append(at(np.exp(x1 - y1 / slope)))
     return min(found, key=lambda entry: abs(entry[2]))[0]
 
 

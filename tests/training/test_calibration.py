@@ -67,15 +67,56 @@ def test_the_decoder_is_brought_to_the_error_of_reconstructions_first(wide):
 
 @pytest.mark.parametrize("ratio", [None, 1.01])
 def test_the_dispersion_stays_where_nothing_tells(ratio):
-    """Forecasts that diverge, an ensemble of one, or a spread that is right: one validation, as without."""
+    """An ensemble of one, or a spread that is right: one validation, as without."""
     calls = []
 
     def validate(state):
         calls.append(state)
-        return {"val_crps": None, "val_spread_skill": ratio, "val_decoder_spread": ratio}
+        return {"val_crps": 0.1, "val_spread_skill": ratio, "val_decoder_spread": ratio}
 
     assert calibrate(validate, make_state())["dispersion_factor"] == 1.0
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("holds", [0.5, 0.1, 0.06])
+@pytest.mark.parametrize("right", [0.05, 0.002])
+def test_forecasts_that_diverge_are_tried_with_less_dispersion(holds, right):
+    """Above a dispersion that members do not bear nothing is told; spread is in proportion below it."""
+
+    def validate(state):
+        factor = np.exp(float(state.average["model"]["log_q"][0]))
+        bears = factor <= holds * (1 + 1e-6)
+        ratio = np.sqrt(factor / right) if bears else None
+        return {"val_crps": 0.1 if bears else None, "val_spread_skill": ratio, "val_decoder_spread": 1.0}
+
+    entry = calibrate(validate, make_state())
+    assert entry["dispersion_factor"] == pytest.approx(right, rel=1e-3)
+    assert entry["val_crps"] == 0.1
+
+
+def test_a_dispersion_that_is_too_much_is_halved_towards_one_that_is_not():
+    """The spread calls for four times of what a tenth gives; half of that, by its logarithm, holds."""
+
+    def validate(state):
+        factor = np.exp(float(state.average["model"]["log_q"][0]))
+        bears = factor < 0.3
+        ratio = 0.5 * np.sqrt(factor / 0.1) if bears else None
+        return {"val_crps": 0.1 if bears else None, "val_spread_skill": ratio, "val_decoder_spread": 1.0}
+
+    entry = calibrate(validate, make_state())
+    assert entry["dispersion_factor"] == pytest.approx(0.2, rel=1e-3)
+
+
+def test_forecasts_that_diverge_without_noise_too_keep_the_bound():
+    """A few validations, and the dispersion that was found in training."""
+    calls = []
+
+    def validate(state):
+        calls.append(state)
+        return {"val_crps": None, "val_spread_skill": None, "val_decoder_spread": 1.0}
+
+    assert calibrate(validate, make_state())["dispersion_factor"] == 1.0
+    assert len(calls) == 3
 
 
 @pytest.mark.slow
