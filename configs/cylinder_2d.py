@@ -36,7 +36,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         forecast=ForecastConfig(solver="rk4", dispersion="validation"),
     )
     own = {
-        "cells": {"model.stencil_radius": 2},
+        "cells": {"model.stencil_radius": 2, "model.linear_radius": 2},
         # 2000 epochs of 11 windows; a weight of 1 / 1301 on the residual of one, in our units. The paper takes encoded
         # frames and finite differences here, in place of the Gaussian process.
         "published": {

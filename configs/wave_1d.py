@@ -26,7 +26,6 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         forecast=ForecastConfig(dispersion="validation"),
     )
     own = {
-        "cells": {"train.steps": 16_000, "model.conservative": True, "inference.drift_weight": 128.0},
         # 500 epochs of 20 x 8 windows; a weight of 1 / (20 x 1001) on the residual of one, in our units.
         "published": {"train.steps": 80_000, "inference.drift_weight": 6.4},
         "smoke": {
