@@ -39,8 +39,11 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             "model.encoder_pooling": 2,
             "model.stencil_radius": 2,
             "model.linear_radius": 2,
-            "train.steps": 6000,
-            "train.learning_rate": 2e-3,
+            "model.encoder_hidden": (128, 128),
+            "model.decoder_hidden": (128, 128),
+            "train.steps": 12_000,
+            "train.learning_rate": recipe.train.learning_rate,
+            "train.batch_windows": 2,
             "inference.drift_weight": 40.0,
         },
         # As for 2D Burgers, with windows that the 101 frames have room for; a weight of 1 / (96 x 101) on the residual
