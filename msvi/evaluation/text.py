@@ -13,6 +13,8 @@ BASELINE_SCORES = (*_DECISIVE, "crps", "nrmse")
 _TOO_MUCH = 0.3
 # A forecast is far too sure where its spread is below that much of its error.
 _TOO_SURE = 0.25
+# The macroscale is idle where it carries less than that share of the variance.
+_IDLE = 0.02
 # So many trajectories are named at most.
 _NAMED = 8
 
@@ -77,7 +79,7 @@ def _beside_baselines(result: dict[str, Any]) -> list[str]:
 
 def _warnings(result: dict[str, Any]) -> list[str]:
     """What is wrong with the forecasts in plain lines, and what to try."""
-    lines = _too_sure(result)
+    lines = [*_idle_mesh(result), *_too_sure(result)]
     if result.get("diverged"):
         what = f"The forecasts of {result['diverged']} of {result['data']['test']} trajectories diverged"
         if "baseline" in result:
@@ -108,6 +110,17 @@ def _warnings(result: dict[str, Any]) -> list[str]:
                 "microscale latents (model.micro_dim) or a finer mesh (smaller model.coarsening), or take the baseline."
             )
     return lines
+
+
+def _idle_mesh(result: dict[str, Any]) -> list[str]:
+    """A line where the latents carry the whole field, which errors do not show."""
+    share = result["test"].get("macro_share", {}).get("median")
+    if share is None or share >= _IDLE:
+        return []
+    return [
+        f"The macroscale carries {100 * share:.1g} % of the field's variance: the microscale carries all, and the coarse "
+        "mesh tells nothing; try model.hold_kernel=True with model.lift_radius=2, or a smaller model.micro_dim."
+    ]
 
 
 def _too_sure(result: dict[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ def _diverged(seen: list[dict], warmup_steps: int) -> Sign | None:
     return Sign(
         "forecast-diverges",
         f"The validation forecast of step {seen[-1]['step']} left the range of numbers; raise "
-        "forecast.steps_per_frame, or lower train.learning_rate.",
+        "forecast.steps_per_frame or inference.drift_weight, or lower train.learning_rate.",
     )
 
 

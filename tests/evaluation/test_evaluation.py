@@ -423,6 +423,16 @@ def test_forecasts_that_are_far_too_sure_are_named(result):
     assert "their members say" not in format_table(right)
 
 
+def test_a_macroscale_that_carries_nothing_is_named(result):
+    """Below two hundredths of the variance, which no error shows."""
+    share = {"mean": 0.1, "median": 2e-4, "std": 0.0, "per_trajectory": [2e-4, 2e-4]}
+    idle = result | {"test": result["test"] | {"macro_share": share}}
+    assert "The macroscale carries 0.02 % of the field's variance" in format_table(idle)
+    used = result | {"test": result["test"] | {"macro_share": share | {"median": 0.02}}}
+    diverged = result | {"test": result["test"] | {"macro_share": share | {"median": None}}}
+    assert "macroscale carries" not in format_table(used) + format_table(diverged)
+
+
 def test_baselines_beside_a_run_on_own_data():
     """Of travelling waves DMD knows all, and the mean nothing, an error of 1; with gaps DMD is left out, and why."""
     t, x, start = np.linspace(0, 1, 21), np.arange(32) / 32, np.random.default_rng(0).random((6, 1, 1))
