@@ -118,8 +118,8 @@ def _idle_mesh(result: dict[str, Any]) -> list[str]:
     if share is None or share >= _IDLE:
         return []
     return [
-        f"The macroscale carries {100 * share:.1g} % of the field's variance: the microscale carries all, and the coarse "
-        "mesh tells nothing; try model.hold_kernel=True with model.lift_radius=2, or a smaller model.micro_dim."
+        f"The macroscale carries {100 * share:.1g} % of the field's variance: the microscale carries all, and the "
+        "coarse mesh tells nothing; try model.hold_kernel=True with model.lift_radius=2, or a smaller model.micro_dim."
     ]
 
 
