@@ -8,7 +8,7 @@ from msvi.data.equations.burgers_2d import Burgers2D
 from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipe.variants import PUBLISHED_2D, make_variant
+from msvi.recipe.variants import CELLS_2D, PUBLISHED_2D, make_variant
 from msvi.training.config import TrainConfig
 
 
@@ -34,11 +34,10 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     )
     own = {
         "cells": {
+            **CELLS_2D,
             "model.micro_dim": 8,
             "model.hold_kernel": True,
             "model.encoder_pooling": 2,
-            "model.stencil_radius": 2,
-            "model.linear_radius": 2,
             "train.steps": 6000,
             "train.learning_rate": 2e-3,
         },

@@ -8,7 +8,7 @@ from msvi.data.equations.cylinder_2d import Cylinder2D
 from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipe.variants import PUBLISHED_2D, make_variant
+from msvi.recipe.variants import CELLS_2D, PUBLISHED_2D, make_variant
 from msvi.training.config import TrainConfig
 
 
@@ -36,7 +36,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         forecast=ForecastConfig(solver="rk4", dispersion="validation"),
     )
     own = {
-        "cells": {"model.stencil_radius": 2, "model.linear_radius": 2},
+        "cells": CELLS_2D,
         # 2000 epochs of 11 windows; a weight of 1 / 1301 on the residual of one, in our units. The paper takes encoded
         # frames and finite differences here, in place of the Gaussian process.
         "published": {

@@ -8,7 +8,7 @@ from msvi.data.equations.shallow_water_2d import ShallowWater2D
 from msvi.forecast.config import ForecastConfig
 from msvi.inference.config import InferenceConfig
 from msvi.model.config import ModelConfig
-from msvi.recipe.variants import PUBLISHED_2D, make_variant
+from msvi.recipe.variants import CELLS_2D, PUBLISHED_2D, make_variant
 from msvi.training.config import TrainConfig
 
 
@@ -36,9 +36,8 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     )
     own = {
         "cells": {
+            **CELLS_2D,
             "model.encoder_pooling": 2,
-            "model.stencil_radius": 2,
-            "model.linear_radius": 2,
             "model.encoder_hidden": (128, 128),
             "model.decoder_hidden": (128, 128),
             "train.steps": 12_000,

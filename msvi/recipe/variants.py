@@ -136,6 +136,9 @@ CELLS = {
     "forecast.dispersion": "validation",
 }
 
+# Reach in cells of two dimensions, where a stencil costs by the square of its width.
+CELLS_2D = {"model.stencil_radius": 2, "model.linear_radius": 2}
+
 _VARIANTS = {"default": {}, "cells": CELLS, "published": PUBLISHED, "closure": CLOSURE, "demo": DEMO, "smoke": SMOKE}
 
 

@@ -78,10 +78,8 @@ def test_the_dispersion_stays_where_nothing_tells(ratio):
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("holds", [0.5, 0.1, 0.06])
-@pytest.mark.parametrize("right", [0.05, 0.002])
-def test_forecasts_that_diverge_are_tried_with_less_dispersion(holds, right):
-    """Above a dispersion that members do not bear nothing is told; spread is in proportion below it."""
+def bearing(holds, right):
+    """Validations whose members bear a factor on the dispersion up to `holds`; at `right` their spread is right."""
 
     def validate(state):
         factor = np.exp(float(state.average["model"]["log_q"][0]))
@@ -89,21 +87,21 @@ def test_forecasts_that_diverge_are_tried_with_less_dispersion(holds, right):
         ratio = np.sqrt(factor / right) if bears else None
         return {"val_crps": 0.1 if bears else None, "val_spread_skill": ratio, "val_decoder_spread": 1.0}
 
-    entry = calibrate(validate, make_state())
+    return validate
+
+
+@pytest.mark.parametrize("holds", [0.5, 0.1, 0.06])
+@pytest.mark.parametrize("right", [0.05, 0.002])
+def test_forecasts_that_diverge_are_tried_with_less_dispersion(holds, right):
+    """Above a dispersion that members do not bear nothing is told; spread is in proportion below it."""
+    entry = calibrate(bearing(holds, right), make_state())
     assert entry["dispersion_factor"] == pytest.approx(right, rel=1e-3)
     assert entry["val_crps"] == 0.1
 
 
 def test_a_dispersion_that_is_too_much_is_halved_towards_one_that_is_not():
     """The spread calls for four times of what a tenth gives; half of that, by its logarithm, holds."""
-
-    def validate(state):
-        factor = np.exp(float(state.average["model"]["log_q"][0]))
-        bears = factor < 0.3
-        ratio = 0.5 * np.sqrt(factor / 0.1) if bears else None
-        return {"val_crps": 0.1 if bears else None, "val_spread_skill": ratio, "val_decoder_spread": 1.0}
-
-    entry = calibrate(validate, make_state())
+    entry = calibrate(bearing(0.3, 0.4), make_state())
     assert entry["dispersion_factor"] == pytest.approx(0.2, rel=1e-3)
 
 
