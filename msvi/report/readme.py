@@ -48,9 +48,9 @@ from msvi.report.tables_systems import apebench_table, checks_table, patches_tab
 
 Result = dict[str, Any]
 
-# Baselines that the first table shows, and the number of microscale latents there; how many test trajectories a
-# published number is of.
-_RIVALS, _LATENTS, _PUBLISHED_TRAJECTORIES = ("dmd", "sindy"), 5, 1
+# Baselines that the first table shows, and the numbers of microscale latents there, of the domain and of a cell; how
+# many test trajectories a published number is of.
+_RIVALS, _LATENTS, _LATENTS_PER_CELL, _PUBLISHED_TRAJECTORIES = ("dmd", "sindy"), 5, 2, 1
 # What was measured of time and memory, files of `benchmark/`.
 _COSTS = ("forecast", "streaming")
 
@@ -62,18 +62,17 @@ def overview_table(results: list[Result], cells: list[Result], baselines: list[R
       results: runs with a few microscale latents for the domain.
       cells: runs with latents in every coarse cell.
     """
-    columns = ["case", "test trajectories", "micro_dim 0", f"micro_dim {_LATENTS}", "in cells"]
+    columns = ["case", "test trajectories", "micro_dim 0", f"micro_dim {_LATENTS}", f"{_LATENTS_PER_CELL} per cell"]
     columns += [BASELINE_LABELS[name] for name in _RIVALS]
     table = Table([*columns, f"published, micro_dim {_LATENTS}", "noise floor"], [])
     for case in sorted({r["case"] for r in results}):
         chosen = [r for r in results if r["case"] == case]
         label = summary_table(chosen).rows[0][0]
-        local = [r for r in cells if r["case"] == case]
+        local = [r for r in cells if (r["case"], r["micro_dim"]) == (case, _LATENTS_PER_CELL)]
         numbers = dict.fromkeys(len(r["test"]["nrmse"]["per_trajectory"]) for r in chosen)
         row = [label, " / ".join(map(str, numbers))]
         row += [_median([r for r in chosen if r["micro_dim"] == dim]) for dim in (0, _LATENTS)]
-        in_cell = " / ".join(dict.fromkeys(str(r["micro_dim"]) for r in local))
-        row += [f"{_median(local)} ({in_cell} per cell)" if local else MISSING]
+        row += [_median(local)]
         row += [_median([b for b in baselines if (b["case"], b["baseline"]) == (case, name)]) for name in _RIVALS]
         published = PUBLISHED.get(case, {}).get(_LATENTS)
         row += [MISSING if published is None else f"{published:.3f} (of {_PUBLISHED_TRAJECTORIES})"]

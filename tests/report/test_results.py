@@ -383,10 +383,11 @@ def test_figures(tmp_path):
 
 
 def test_overview():
-    """Means over the seeds of the medians, the latents of a cell, and of how many trajectories a number is."""
+    """Means over the seeds of the medians, two latents in cells alone, and of how many trajectories a number is."""
     results = [make_result(micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (5, 0), (5, 1))]
     results[2]["test"]["nrmse"]["median"] = 0.0313
-    cells = [make_result(micro_dim=2), make_result(case="kdv_1d", micro_dim=6)]
+    cells = [make_result(micro_dim=2), make_result(case="kdv_1d", micro_dim=6), make_result(micro_dim=4)]
+    cells[2]["test"]["nrmse"]["median"] = 0.0313
     other = make_result(case="kdv_1d")
     row, other = named(overview_table([*results, other], cells, [make_baseline(case="burgers_1d")]))
     assert row == {
@@ -394,13 +395,13 @@ def test_overview():
         "test trajectories": "3",
         "micro_dim 0": "0.0287",
         "micro_dim 5": "0.0300",
-        "in cells": "0.0287 (2 per cell)",
+        "2 per cell": "0.0287",
         "DMD": "0.1650",
         "POD-SINDy": "—",
         "published, micro_dim 5": "0.011 (of 1)",
         "noise floor": "0.0109",
     }
-    assert (other["micro_dim 0"], other["in cells"]) == ("—", "0.0287 (6 per cell)")
+    assert (other["micro_dim 0"], other["2 per cell"]) == ("—", "—")
     assert overview_table([], cells, []).rows == []
     unknown = make_result(case="cylinder_3d")
     unknown["test"]["nrmse"]["median"] = None
