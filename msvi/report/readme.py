@@ -68,11 +68,10 @@ def overview_table(results: list[Result], cells: list[Result], baselines: list[R
     for case in sorted({r["case"] for r in results}):
         chosen = [r for r in results if r["case"] == case]
         label = summary_table(chosen).rows[0][0]
-        local = [r for r in cells if (r["case"], r["micro_dim"]) == (case, _LATENTS_PER_CELL)]
         numbers = dict.fromkeys(len(r["test"]["nrmse"]["per_trajectory"]) for r in chosen)
         row = [label, " / ".join(map(str, numbers))]
         row += [_median([r for r in chosen if r["micro_dim"] == dim]) for dim in (0, _LATENTS)]
-        row += [_median(local)]
+        row += [_median([r for r in cells if (r["case"], r["micro_dim"]) == (case, _LATENTS_PER_CELL)])]
         row += [_median([b for b in baselines if (b["case"], b["baseline"]) == (case, name)]) for name in _RIVALS]
         published = PUBLISHED.get(case, {}).get(_LATENTS)
         row += [MISSING if published is None else f"{published:.3f} (of {_PUBLISHED_TRAJECTORIES})"]
