@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from msvi.errors import InputError
-from msvi.report.axes import as_array, finish, new_axes, set_log
+from msvi.report.axes import LEGEND_ABOVE, WIDTH, as_array, finish, new_axes, set_log, tidy
 from msvi.report.plots import (
     DRIFT,
     FORECAST,
@@ -68,6 +68,45 @@ def reliability_diagram(
         ax.plot(levels, values, color=color, lw=1.8, marker="o", ms=3, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return finish(ax, own, ncols=3)
+
+
+def rank_histograms(probabilities: ArrayLike, observed: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """How often observations fall between neighbouring quantiles of the ensemble, over how often they should, a panel
+    per case.
+
+    Flat at 1 where the ensemble is right, high at both ends where it is too sure, high in the middle where it spreads
+    too much.
+
+    Args:
+      probabilities: of the quantiles, rising, `(level,)` in (0, 1).
+      observed: case -> label of a model -> share of observations below each quantile, `(level,)`; NaN leaves a gap.
+
+    Returns:
+      The figure; the lines of a panel are 1 and one per label.
+    """
+    sizes = {}
+    probabilities = as_array("probabilities", probabilities, ("level",), sizes)
+    edges = np.concatenate([[0.0], probabilities, [1.0]])
+    labels = list(dict.fromkeys(label for models in observed.values() for label in models))
+    colors = dict(zip(labels, _colors(dict.fromkeys(labels, ())), strict=True))
+    rows = -(-len(observed) // 3)
+    figure = Figure(figsize=(WIDTH, 0.6 + 2.3 * rows), layout="constrained")
+    panels = figure.subplots(rows, min(3, len(observed)), squeeze=False, sharey=True).ravel()
+    for ax, (case, models) in zip(panels, observed.items(), strict=False):
+        ax.axhline(1, color=REFERENCE, lw=1.0, ls="--")
+        for label, values in models.items():
+            values = as_array(f"observed[{case!r}][{label!r}]", values, ("level",), sizes)
+            density = np.diff(np.concatenate([[0.0], values, [1.0]])) / np.diff(edges)
+            ax.stairs(density, edges, baseline=None, color=colors[label], lw=1.5, label=label)
+        ax.set(title=case, xlim=(0, 1), ylim=(0, None))
+    for ax in panels[len(observed) :]:
+        ax.set_axis_off()
+    figure.supxlabel("quantile of the ensemble", fontsize="medium")
+    figure.supylabel("frequency over the expected one", fontsize="medium")
+    handles = dict(pair[::-1] for ax in panels for pair in zip(*ax.get_legend_handles_labels(), strict=True))
+    figure.legend(handles.values(), handles.keys(), **LEGEND_ABOVE)
+    tidy(panels)
+    return figure
 
 
 def score_over_lead_time(

@@ -8,12 +8,12 @@ import argparse
 import glob
 import os
 import re
-import statistics
 import sys
 from typing import Any
 
 from msvi.errors import InputError
 from msvi.report.results import (
+    draw_ranks,
     draw_sweeps,
     load_baselines,
     load_cells,
@@ -26,10 +26,13 @@ from msvi.report.results import (
 from msvi.report.tables import (
     BASELINE_LABELS,
     MISSING,
+    NOTES,
     PUBLISHED,
+    PUBLISHED_REL_L2,
     Table,
     baselines_table,
     calibration_table,
+    count_cell,
     data_files_table,
     format_number,
     markdown,
@@ -41,22 +44,26 @@ from msvi.report.tables_study import (
     published_code_table,
     range_table,
     rel_l2_table,
+    scaling_table,
     seeds_table,
     study_cost_table,
 )
 from msvi.report.tables_systems import apebench_table, checks_table, patches_table, systems_scores_table
+from msvi.report.wording import average, published_cell, score_cell
 
 Result = dict[str, Any]
 
-# Baselines that the first table shows, and the numbers of microscale latents there, of the domain and of a cell; how
-# many test trajectories a published number is of.
-_RIVALS, _LATENTS, _LATENTS_PER_CELL, _PUBLISHED_TRAJECTORIES = ("dmd", "sindy"), 5, 2, 1
+# Baselines that the first table shows, and the numbers of microscale latents there, of the domain and of a cell.
+_RIVALS, _LATENTS, _LATENTS_PER_CELL = ("dmd", "sindy"), 5, 2
 # What was measured of time and memory, files of `benchmark/`.
 _COSTS = ("forecast", "streaming")
 
 
 def overview_table(results: list[Result], cells: list[Result], baselines: list[Result]) -> Table:
-    """A row per case for who has a minute: medians of the NRMSE over the test trajectories, means over the seeds.
+    """A row per case for who has a minute: errors of test trajectories, means over the seeds.
+
+    Medians of the NRMSE against the truth; and against the data, as they are published, the median of the NRMSE and the
+    mean relative L2 error, which is of the times that the paper scores.
 
     Args:
       results: runs with a few microscale latents for the domain.
@@ -64,17 +71,19 @@ def overview_table(results: list[Result], cells: list[Result], baselines: list[R
     """
     columns = ["case", "test trajectories", "micro_dim 0", f"micro_dim {_LATENTS}", f"{_LATENTS_PER_CELL} per cell"]
     columns += [BASELINE_LABELS[name] for name in _RIVALS]
-    table = Table([*columns, f"published, micro_dim {_LATENTS}", "noise floor"], [])
+    columns += [f"{_LATENTS} against data", f"{_LATENTS}, published", "noise floor"]
+    table = Table(columns, [])
     for case in sorted({r["case"] for r in results}):
         chosen = [r for r in results if r["case"] == case]
-        label = summary_table(chosen).rows[0][0]
-        numbers = dict.fromkeys(len(r["test"]["nrmse"]["per_trajectory"]) for r in chosen)
-        row = [label, " / ".join(map(str, numbers))]
+        row = [case + NOTES.get(case, ""), count_cell(chosen)]
         row += [_median([r for r in chosen if r["micro_dim"] == dim]) for dim in (0, _LATENTS)]
         row += [_median([r for r in cells if (r["case"], r["micro_dim"]) == (case, _LATENTS_PER_CELL)])]
         row += [_median([b for b in baselines if (b["case"], b["baseline"]) == (case, name)]) for name in _RIVALS]
-        published = PUBLISHED.get(case, {}).get(_LATENTS)
-        row += [MISSING if published is None else f"{published:.3f} (of {_PUBLISHED_TRAJECTORIES})"]
+        ours = [r for r in chosen if r["micro_dim"] == _LATENTS]
+        scored = [r | {"test": r.get("published_test", r["test"])} for r in ours]
+        row += [f"{_median(ours, 'nrmse')} / {score_cell(scored, 'rel_l2', 'mean')}"]
+        published = (found.get(case, {}).get(_LATENTS) for found in (PUBLISHED, PUBLISHED_REL_L2))
+        row += [" / ".join(published_cell(value, MISSING) for value in published)]
         table.rows.append([*row, _median(chosen, "noise_floor")])
     return table
 
@@ -94,6 +103,7 @@ def make_tables(directory: str) -> dict[str, str]:
         "calibration": calibration_table(results + cells, load_ensembles(directory), baselines),
         "rel L2": rel_l2_table(results, load_results(os.path.join(directory, "published_split")), cells),
         "bars": bars_table(results),
+        "scaling": scaling_table(results + cells),
         "seeds": seeds_table(results + cells),
         "range": range_table(results + cells),
         "published code": published_code_table(directory, results),
@@ -168,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--results", default="results", help="folder of the result files")
     parser.add_argument("--root", default=".", help="folder of README.md and docs/, whose tables are rewritten")
-    parser.add_argument("--figures", default="figures", help="folder of the figures of error against micro_dim")
+    parser.add_argument("--figures", default="figures", help="folder of the figures that are drawn of all results")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the tables are not up to date")
     given = parser.parse_args()
     try:
@@ -182,7 +192,9 @@ def main() -> int:
             for path in old:
                 print(f"{path} does not show {given.results}; run python -m msvi.report.readme.", file=sys.stderr)
             return int(bool(old))
-        draw_sweeps(load_results(given.results), given.figures)
+        results = load_results(given.results)
+        draw_sweeps(results, given.figures)
+        draw_ranks(results + load_cells(given.results), given.figures)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -192,10 +204,9 @@ def main() -> int:
     return 0
 
 
-def _median(results: list[Result], score: str = "nrmse") -> str:
+def _median(results: list[Result], score: str = "nrmse_clean") -> str:
     """The median of a test score over the trajectories, its mean over the results that have one."""
-    found = [r["test"][score]["median"] for r in results if score in r["test"]]
-    return format_number(None if None in found else statistics.fmean(found)) if found else MISSING
+    return average([r["test"][score]["median"] for r in results if score in r["test"]], format_number)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ import json
 import os
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from msvi.errors import InputError
-from msvi.report import plots_sweep
+from msvi.report import plots_scores, plots_sweep
 from msvi.report.tables import BASELINE_LABELS, MISSING, PUBLISHED
-from msvi.report.wording import cell_of, format_number, worst
+from msvi.report.wording import cell_of, format_number, in_cells, run_name, worst
 
 # Keys that a result must have, and scores of its test trajectories.
 _RUN_KEYS = ("case", "micro_dim", "seed", "steps", "train_seconds", "test")
@@ -20,6 +21,8 @@ _OWN_DATA = (*_RUN_KEYS, "config", "data"), ("nrmse", "reconstruction_nrmse")
 _BASELINE = ("case", "baseline", "test"), ("nrmse",)
 _ENSEMBLE = ("case", "micro_dim", "seeds", "test", "calibration"), ("nrmse",)
 _SCORE_KEYS = {"mean", "median", "std", "per_trajectory"}
+# Whether in cells, and how many microscale latents, of the runs whose rank histograms are drawn.
+_RANKED = ((False, 5), (True, 2))
 
 
 def load_results(directory: str) -> list[dict[str, Any]]:
@@ -185,6 +188,35 @@ def draw_sweeps(results: list[dict[str, Any]], directory: str) -> list[str]:
             os.makedirs(os.path.dirname(paths[-1]), exist_ok=True)
             sweep_figure(chosen).savefig(paths[-1], dpi=120)
     return paths
+
+
+def rank_shares(results: list[dict[str, Any]]) -> tuple[tuple[float, ...], dict[str, dict[str, list[float]]]]:
+    """Probabilities of the quantiles, and by case and model the shares of observations below them, means over the
+    seeds: with five latents for the domain and two in each cell."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for r in sorted(results, key=lambda r: (r["case"], in_cells(r))):
+        told, ranked = r.get("calibration", {}), (in_cells(r), r["micro_dim"]) in _RANKED
+        if ranked and None not in told.get("reliability", [None]):
+            found.setdefault(r["case"], {}).setdefault(run_name(r), []).append(told)
+    levels = {tuple(told["probabilities"]) for models in found.values() for told in sum(models.values(), [])}
+    shares = {
+        case: {
+            name: np.mean([told["reliability"] for told in seeds], axis=0).tolist() for name, seeds in models.items()
+        }
+        for case, models in found.items()
+    }
+    return max(levels, default=()), shares
+
+
+def draw_ranks(results: list[dict[str, Any]], directory: str) -> str | None:
+    """Draws `<directory>/ranks.png`, rank histograms of each case; returns its path, or None where nothing is told."""
+    levels, shares = rank_shares(results)
+    if not shares:
+        return None
+    path = os.path.join(directory, "ranks.png")
+    os.makedirs(directory, exist_ok=True)
+    plots_scores.rank_histograms(levels, shares).savefig(path, dpi=120)
+    return path
 
 
 def _load(pattern: str, keys: tuple[str, ...], scores: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from msvi.report.wording import (
     format_short,
     gap_cell,
     in_cells,
+    is_noisy,
     listed,
     microscale,
     model_name,
@@ -28,7 +29,7 @@ from msvi.report.wording import (
     score_cell,
     time_until,
     training_minutes,
-    worst,
+    worst_cell,
 )
 from msvi.report.wording import DIVERGED as DIVERGED
 
@@ -51,6 +52,8 @@ PUBLISHED_REL_L2: dict[str, dict[str | int, float]] = {
     "shallow_water_2d": {"coarse": 0.861, "dmd": 0.531, "sindy": 0.535}
     | {0: 0.426, 1: 0.543, 2: 0.202, 3: 0.190, 4: 0.163, 5: 0.152},
 }
+# Trajectories that an error of each version is of.
+PUBLISHED_TRAJECTORIES, LATER_TRAJECTORIES = 1, 5
 # What a table adds to a case's name, and to that of the part which the paper scores.
 NOTES = {"cylinder_2d": " (our simulation)"}
 PUBLISHED_PARTS = {"cylinder_2d": "from t = 14.01", "wave_1d": "to t = 0.2"}
@@ -79,27 +82,39 @@ def markdown(table: Table) -> str:
 
 
 def summary_table(results: list[Result]) -> Table:
-    """Two rows per case: our errors by micro_dim, means over the seeds of the median, and the published ones."""
+    """Rows of each case: our errors by micro_dim, means over the seeds of the median, against the truth where the data
+    have noise and against the data, and those that were published of it."""
     dims = sorted({r["micro_dim"] for r in results} | {dim for r in results for dim in PUBLISHED.get(r["case"], {})})
-    table = Table(["case", "NRMSE", *(f"micro_dim {dim}" for dim in dims)], [])
+    table = Table(["case", "NRMSE", "trajectories", "noise floor", *(f"micro_dim {dim}" for dim in dims)], [])
     for case in sorted({r["case"] for r in results}):
-        published = PUBLISHED.get(case, {})
-        ours = [score_cell(_select(results, case, dim), "nrmse", "median") for dim in dims]
-        name = case + NOTES.get(case, "")
-        table.rows.append([name, "ours", *ours])
-        table.rows.append([name, "published", *(published_cell(published.get(dim), MISSING) for dim in dims)])
+        chosen, name = [r for r in results if r["case"] == case], case + NOTES.get(case, "")
+        measured = {"ours, against truth": "nrmse_clean"} if is_noisy(chosen) else {}
+        for whose, score in (measured | {"ours": "nrmse"}).items():
+            floor = score_cell(chosen, "noise_floor", "median") if score == "nrmse" else MISSING
+            ours = [score_cell(_select(results, case, dim), score, "median") for dim in dims]
+            table.rows.append([name, whose, count_cell(chosen), floor, *ours])
+        if case in PUBLISHED:
+            theirs = [published_cell(PUBLISHED[case].get(dim), MISSING) for dim in dims]
+            table.rows.append([name, "published", str(PUBLISHED_TRAJECTORIES), MISSING, *theirs])
     return table
 
 
+def count_cell(results: list[Result], score: str = "nrmse") -> str:
+    """How many test trajectories an error is of."""
+    return listed(str(len(r["test"][score]["per_trajectory"])) for r in results if score in r["test"]) or MISSING
+
+
 def results_table(results: list[Result]) -> Table:
-    """A row per case and micro_dim: NRMSE over the test trajectories, its parts, the published value, and the cost.
+    """A row per case and micro_dim: errors over the test trajectories, their parts, the published value, and the cost.
 
     Of several seeds the medians stand side by side and the largest error is that of all; the rest are means. Where the
-    paper's test trajectory is none of ours, it has a row of its own.
+    paper's test trajectory is none of ours, it has a row of its own. The error against the truth stands out where the
+    truth is known.
     """
-    columns = ["case", "micro_dim", "seeds", "steps", "training", "NRMSE median", "mean ± sd", "worst"]
-    columns += ["against truth", "reconstruction", "noise floor", "published"]
-    table = Table(columns, [], strong="NRMSE median")
+    columns = ["case", "micro_dim", "seeds", "steps", "training", "against truth", "NRMSE median", "mean ± sd", "worst"]
+    columns += ["reconstruction", "noise floor", "published"]
+    known = any("nrmse_clean" in r["test"] for r in results)
+    table = Table(columns, [], strong="against truth" if known else "NRMSE median")
     for case, dim in sorted({(r["case"], r["micro_dim"]) for r in results}):
         runs = _select(results, case, dim)
         name, published = case + NOTES.get(case, ""), published_cell(PUBLISHED.get(case, {}).get(dim))
@@ -109,15 +124,15 @@ def results_table(results: list[Result]) -> Table:
             rows = [(name, runs, ""), (f"{name}, {PUBLISHED_PARTS[case]}", of_the_paper, published)]
         for name, chosen, published in rows:
             errors = [r["test"]["nrmse"] for r in chosen]
-            largest = [most for error in errors if (most := worst(error)) is not None]
             mean, std = (score_cell(chosen, "nrmse", statistic) for statistic in ("mean", "std"))
             cells = [name, str(dim), listed(str(r["seed"]) for r in chosen)]
             cells += [listed(f"{r['steps']:,}" for r in chosen)]
             cells += [training_minutes(chosen)]
-            cells += [" / ".join(format_number(error["median"]) for error in errors)]
-            cells += [f"{mean} ± {std}", format_number(max(largest) if len(largest) == len(errors) else None)]
-            parts = ("nrmse_clean", "reconstruction_nrmse", "noise_floor")
-            cells += [score_cell(chosen, part, "median") for part in parts]
+            against_truth = [r["test"]["nrmse_clean"] for r in chosen if "nrmse_clean" in r["test"]]
+            for scores in (against_truth, errors):
+                cells += [" / ".join(format_number(score["median"]) for score in scores) or MISSING]
+            cells += [f"{mean} ± {std}", worst_cell(errors)]
+            cells += [score_cell(chosen, part, "median") for part in ("reconstruction_nrmse", "noise_floor")]
             table.rows.append([*cells, published])
     return table
 
@@ -165,12 +180,14 @@ def quick_baselines_table(results: list[Result]) -> Table:
 def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
     """A row per case and score: the baselines, the closure without microscale latents, and our largest micro_dim.
 
-    Ours are means over the seeds. A row that no file has a number for is left out. Where the paper scores other
+    Ours are means over the seeds. The error against the truth has a row where the data have noise. A row that no file
+    has a number for is left out. Where the paper scores other
     trajectories or times there is a row for these. The last column names the model with the lowest number.
     """
     dims = sorted({0, *(r["micro_dim"] for r in results)})
     models = [*BASELINE_LABELS, *dict.fromkeys((dims[0], dims[-1]))]
     scores = (
+        ("against truth, median", "nrmse_clean", "median", format_number),
         ("NRMSE, median", "nrmse", "median", format_number),
         ("rel. L2, mean", "rel_l2", "mean", format_number),
         ("CRPS, mean", "crps", "mean", format_short),
@@ -180,7 +197,8 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
     for case in sorted({r["case"] for r in results + baselines}):
         found = [[b for b in baselines if (b["case"], b["baseline"]) == (case, name)] for name in BASELINE_LABELS]
         found += [_select(results, case, dim) for dim in models[len(BASELINE_LABELS) :]]
-        rows = [(found, *score) for score in scores]
+        noisy = is_noisy(r for some in found for r in some)
+        rows = [(found, *score) for score in scores if noisy or score[1] != "nrmse_clean"]
         if case in PUBLISHED_PARTS:
             of_part = [_of_the_paper(some) for some in found]
             rows.append((of_part, f"rel. L2, mean, {PUBLISHED_PARTS[case]}", "rel_l2", "mean", format_number))

@@ -11,20 +11,33 @@ import numpy as np
 
 from msvi.report.results import load_json
 from msvi.report.tables import (
-    MISSING,
+    LATER_TRAJECTORIES,
     NOTES,
     PUBLISHED_PARTS,
     PUBLISHED_REL_L2,
     Result,
     Table,
+    count_cell,
     format_number,
     published_cell,
 )
-from msvi.report.wording import average, computed_on, devices_of, in_cells, microscale, score_cell, worst
+from msvi.report.wording import (
+    MISSING,
+    average,
+    computed_on,
+    devices_of,
+    format_percent,
+    format_ratio,
+    format_short,
+    gap_cell,
+    in_cells,
+    microscale,
+    pooled_cell,
+    score_cell,
+    worst_cell,
+)
 from msvi.scores.scores import summarize
 
-# Trajectories that an error of the later version of the paper is a mean over.
-_LATER_TRAJECTORIES = 5
 # A seed is far off where its error is so many times that of the median seed.
 _FAR = 1.5
 
@@ -52,6 +65,9 @@ BARS = (
     Bar("wave_1d", 5, "rel_l2", "mean", 0.079, 0.03, "published_test"),
     Bar("shallow_water_2d", 5, "rel_l2", "mean", 0.152, 0.1),
 )
+# What a forecast that is right as a distribution has, of each seed in the mean: its spread over its error, in the
+# median and pooled, and the coverage of its central 90 %. Asked of so many latents for the domain, and of all in cells.
+_SPREAD_BARS, _COVERAGE_BARS, _SPREAD_LATENTS = (0.8, 1.25), (0.85, 0.95), 5
 _SCORES = {"nrmse_clean": "against truth", "rel_l2": "rel. L2", "nrmse": "NRMSE"}
 
 
@@ -76,16 +92,15 @@ def rel_l2_table(results: list[Result], splits: Sequence[Result] = (), cells: Se
                 label = whose.format(**chosen[0].get("data", {}))
                 table.rows.append([name, label, *_of_rel_l2(chosen, dims)])
         theirs = [published_cell(PUBLISHED_REL_L2[case].get(dim), MISSING) for dim in dims]
-        table.rows.append([name, "published", str(_LATER_TRAJECTORIES), MISSING, *theirs])
+        table.rows.append([name, "published", str(LATER_TRAJECTORIES), MISSING, *theirs])
     return table
 
 
 def _of_rel_l2(runs: list[Result], dims: list[int]) -> list[str]:
     """Numbers of trajectories, noise floor and the error by micro_dim."""
-    counts = dict.fromkeys(str(len(r["test"]["rel_l2"]["per_trajectory"])) for r in runs if "rel_l2" in r["test"])
     by_dim = [[r for r in runs if r["micro_dim"] == dim] for dim in dims]
     floor = score_cell(runs, "noise_floor", "mean")
-    return [" / ".join(counts) or MISSING, floor, *(score_cell(of_dim, "rel_l2", "mean") for of_dim in by_dim)]
+    return [count_cell(runs, "rel_l2"), floor, *(score_cell(of_dim, "rel_l2", "mean") for of_dim in by_dim)]
 
 
 def bars_table(results: list[Result]) -> Table:
@@ -112,25 +127,67 @@ def bars_table(results: list[Result]) -> Table:
 
 
 def seeds_table(results: list[Result]) -> Table:
-    """A row per case and microscale: the errors of the seeds and how far the worst is from the median one."""
-    table = Table(["case", "micro_dim", "seeds", "NRMSE median", "worst seed over median", f"within {_FAR}"], [])
+    """A row per case and microscale: the errors of the seeds and how far the worst is from the median one, of the error
+    by which the case's bars go and of the median of the NRMSE."""
+    columns = ["case", "micro_dim", "seeds", "error", "of each seed", "its worst over median"]
+    table = Table([*columns, "NRMSE median", "worst seed over median", f"both within {_FAR}"], [])
     for key in sorted({_key(r) for r in results}):
         runs = [r for r in results if _key(r) == key]
-        errors = [r["test"]["nrmse"]["median"] for r in runs]
-        if len(errors) < 2:
+        if len(runs) < 2:
             continue
-        far = None if None in errors else max(errors) / statistics.median(errors)
-        cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0]), str(len(errors))]
-        cells += [" / ".join(map(format_number, errors)), MISSING if far is None else f"{far:.2f}"]
-        table.rows.append([*cells, "yes" if far is not None and far <= _FAR else "no"])
+        cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0]), str(len(runs))]
+        bar = next((bar for bar in BARS if bar.case == key[0]), None)
+        errors, ratios = [r["test"]["nrmse"]["median"] for r in runs], []
+        if bar is not None and all(bar.score in r.get(bar.of, ()) for r in runs):
+            part = f", {PUBLISHED_PARTS[key[0]]}" if bar.of == "published_test" else ""
+            of_bar = [r[bar.of][bar.score][bar.statistic] for r in runs]
+            ratios.append(_far_off(of_bar))
+            cells += [f"{_SCORES[bar.score]}, {bar.statistic}{part}"]
+            cells += [" / ".join(map(format_number, of_bar)), format_ratio(ratios[0])]
+        else:
+            cells += [MISSING] * 3
+        ratios.append(_far_off(errors))
+        cells += [" / ".join(map(format_number, errors)), format_ratio(ratios[-1])]
+        table.rows.append([*cells, "yes" if all(far is not None and far <= _FAR for far in ratios) else "no"])
+    return table
+
+
+def scaling_table(results: list[Result]) -> Table:
+    """A row per case and microscale of which the bars are asked: how right the spread is with the factors of the
+    validation and without them, and which bars it misses with them; means over the seeds.
+
+    What is without has fewer frames.
+    """
+    columns = ["case", "micro_dim", "spread-skill median", "without", "pooled", "without", "90 % coverage", "without"]
+    table = Table([*columns, "CRPS", "without", "largest gap of quantiles", "missed"], [])
+    asked = [r for r in results if {"calibration", "bound_dispersion"} <= r.keys()]
+    for key in sorted({_key(r) for r in asked if in_cells(r) or r["micro_dim"] == _SPREAD_LATENTS}):
+        runs = [r for r in asked if _key(r) == key]
+        bound = [r["bound_dispersion"] for r in runs]
+        both = runs, [{"test": b} | b for b in bound]
+        cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0])]
+        cells += [score_cell(some, "spread_skill", "median", format_ratio) for some in both]
+        cells += [pooled_cell(some, "spread_skill", format_ratio) for some in both]
+        cells += [pooled_cell(some, "coverage_90", format_percent) for some in both]
+        cells += [score_cell(some, "crps", "mean", format_short) for some in both]
+        numbers = [score_cell(runs, "spread_skill", "median", _number)]
+        numbers += [pooled_cell(runs, name, _number) for name in ("spread_skill", "coverage_90")]
+        bars = {"median": _SPREAD_BARS, "pooled": _SPREAD_BARS, "coverage": _COVERAGE_BARS}
+        missed = [
+            name
+            for (name, (low, high)), value in zip(bars.items(), numbers, strict=True)
+            if not isinstance(value, float) or not low <= value <= high
+        ]
+        table.rows.append([*cells, gap_cell(runs), ", ".join(missed) or "none"])
     return table
 
 
 def range_table(results: list[Result]) -> Table:
     """A row per case and microscale with known initial draws: the median error against truth of the trajectories of
-    both test sets inside the range of the training draws and outside of it, means over the seeds."""
+    both test sets inside the range of the training draws and outside of it, and of each set, means over the seeds; and
+    the largest error of a trajectory of each set with any seed."""
     columns = ["case", "micro_dim", "inside", "of", "outside", "of", "second test set", "of", "first test set"]
-    table = Table(columns, [])
+    table = Table([*columns, "worst of second", "worst of first"], [])
     for key in sorted({_key(r) for r in results if "test_inside" in r}):
         runs = [r for r in results if _key(r) == key and "test_inside" in r]
         cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0])]
@@ -141,7 +198,10 @@ def range_table(results: list[Result]) -> Table:
         second = [r["second_test"]["nrmse_clean"] for r in runs if "second_test" in r]
         cells += [average([s["median"] for s in second], format_number)]
         cells += [str(len(second[0]["per_trajectory"])) if second else MISSING]
-        table.rows.append([*cells, score_cell(runs, "nrmse_clean", "median")])
+        cells += [score_cell(runs, "nrmse_clean", "median")]
+        for scores in (second, [r["test"]["nrmse_clean"] for r in runs]):
+            cells += [worst_cell(scores)]
+        table.rows.append(cells)
     return table
 
 
@@ -160,10 +220,9 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
         models.append(("our recipe", [r for r in results if (r["case"], r["micro_dim"]) == (case, code["micro_dim"])]))
         for name, runs in models:
             if runs:
-                largest = [most for r in runs if (most := worst(r["test"]["nrmse"])) is not None]
                 cells = [case, name, str(len(runs)), " / ".join(dict.fromkeys(f"{r['steps']:,}" for r in runs))]
                 cells += [score_cell(runs, "nrmse", statistic) for statistic in ("median", "mean")]
-                cells += [format_number(max(largest) if len(largest) == len(runs) else None)]
+                cells += [worst_cell(r["test"]["nrmse"] for r in runs)]
                 cells += [score_cell(runs, score, "median") for score in ("nrmse_clean", "reconstruction_nrmse")]
                 table.rows.append(cells)
     return table
@@ -196,6 +255,17 @@ def _dims(row: dict[Any, float]) -> list[int]:
 
 def _key(r: Result) -> tuple[str, bool, int]:
     return r["case"], in_cells(r), r["micro_dim"]
+
+
+def _far_off(errors: list[float | None]) -> float | None:
+    """The largest error of the seeds over that of the median seed."""
+    known = [error for error in errors if error is not None]
+    return max(known) / statistics.median(known) if len(known) == len(errors) else None
+
+
+def _number(value: float | None) -> Any:
+    """The value itself in place of its text."""
+    return value
 
 
 def _errors_where(r: Result, wanted: bool) -> list[float | None]:

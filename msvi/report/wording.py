@@ -63,6 +63,13 @@ def worst(score: dict[str, Any]) -> float | None:
     return None if None in score["per_trajectory"] else max(score["per_trajectory"])
 
 
+def worst_cell(scores: Iterable[dict[str, Any]]) -> str:
+    """Largest error of the trajectories of several results."""
+    largest = [worst(score) for score in scores]
+    known = [error for error in largest if error is not None]
+    return format_number(max(known) if len(known) == len(largest) else None) if largest else MISSING
+
+
 def format_number(value: float | None) -> str:
     """A relative error as the tables show it."""
     if value is None:
@@ -89,6 +96,12 @@ def score_cell(results: list[Result], score: str, statistic: str, show: Callable
     """A statistic of a test score, its mean over the results for which it is defined."""
     found = [(r["test"][score][statistic], r.get("diverged")) for r in results if score in r["test"]]
     return average([value for value, diverged in found if value is not None or diverged != 0], show)
+
+
+def is_noisy(results: Iterable[Result]) -> bool:
+    """Whether observations have noise, so that the error against the truth is another one than against them."""
+    floors = [r["test"]["noise_floor"]["median"] for r in results if {"noise_floor", "nrmse_clean"} <= r["test"].keys()]
+    return any(floor is None or floor > 0 for floor in floors)
 
 
 def pooled_cell(results: list[Result], name: str, show: Callable) -> str:

@@ -38,6 +38,23 @@ def test_reliability_shades_the_distance_to_the_diagonal():
     render(figure)
 
 
+def test_ranks_are_flat_where_shares_are_as_they_should():
+    """Twice as many below the first quantile as there should be are twice as high there; a panel per case."""
+    shares = {"right": levels, "low": np.concatenate([[0.2], levels[1:]])}
+    figure = plots_scores.rank_histograms(levels, {"a": shares, "b": {"right": levels}})
+    first, second = figure.axes
+    right, low = first.patches
+    np.testing.assert_allclose(right.get_data().values, 1)
+    np.testing.assert_allclose(low.get_data().values, [2, 0, *[1] * 8], atol=1e-12)
+    np.testing.assert_allclose(low.get_data().edges, np.arange(11) / 10)
+    assert (first.get_title(), second.get_title(), len(second.patches)) == ("a", "b", 1)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "low"]
+    assert second.patches[0].get_edgecolor() == right.get_edgecolor() != low.get_edgecolor()
+    render(figure)
+    with pytest.raises(InputError, match="must have the shape \\(level=9\\)"):
+        plots_scores.rank_histograms(levels, {"a": {"x": levels[:3]}})
+
+
 def test_scores_over_lead_time():
     scores = {"ours": curves(0.1), "noise floor": 0.01 + 0 * t}
     blown_up = 0.1 * np.exp(30 * t)

@@ -11,10 +11,12 @@ from smoke import ROOT
 from msvi.errors import InputError
 from msvi.report.readme import find_pages, insert_table, main, make_tables, overview_table, update_pages
 from msvi.report.results import (
+    draw_ranks,
     draw_sweeps,
     load_baselines,
     load_domains,
     load_results,
+    rank_shares,
     sweep_figure,
     text_table,
 )
@@ -123,7 +125,8 @@ def test_baselines():
         result["test"]["rel_l2"] = summary(value, 9.0, 9.0, 9.0)
     diverged = make_baseline("sindy")
     diverged["test"]["nrmse"]["median"] = None
-    nrmse, rel_l2, published = named(baselines_table(results, [make_baseline(), diverged]))
+    truth, nrmse, rel_l2, published = named(baselines_table(results, [make_baseline(), diverged]))
+    assert (truth["score"], truth["DMD"], truth["micro_dim 5"]) == ("against truth, median", "—", "0.0266")
     assert list(nrmse)[2:] == [
         "persistence",
         "training mean",
@@ -167,7 +170,10 @@ def test_only_the_closure_and_a_case_without_published_baselines():
     """No column twice, no row that nobody has a number for."""
     table = baselines_table([make_result(micro_dim=0)], [])
     assert table.columns[-2:] == ["closure (micro_dim 0)", "lowest"] and "micro_dim 5" not in table.columns
-    assert [row["score"] for row in named(table)] == ["NRMSE, median"]
+    assert [row["score"] for row in named(table)] == ["against truth, median", "NRMSE, median"]
+    exact = make_result()
+    exact["test"]["noise_floor"]["median"] = 0.0  # the error against the truth is that against the data
+    assert [row["score"] for row in named(baselines_table([exact], []))] == ["NRMSE, median"]
 
 
 def scored(seed, times, **calibration):
@@ -344,17 +350,23 @@ def test_marks_missing(readme):
 
 
 def test_summary():
-    """By case the means over the seeds of the medians, over the published errors; what is missing is a dash."""
+    """By case the means over the seeds of the medians, against the truth where the data have noise, over the published
+    errors if there are any; what is missing is a dash."""
     first, second, diverged = make_result(seed=0), make_result(seed=1), make_result(case="kdv_1d", micro_dim=7)
     second["test"]["nrmse"]["median"] = 0.0313
     diverged["test"]["nrmse"]["median"] = None
-    table = summary_table([first, second, diverged])
-    assert table.columns[2:] == [f"micro_dim {dim}" for dim in (0, 1, 2, 3, 4, 5, 7)]
+    diverged["test"]["noise_floor"]["median"] = 0.0
+    table = summary_table([first, second, diverged, make_result(case="wave_1d")])
+    assert table.columns[4:] == [f"micro_dim {dim}" for dim in (0, 1, 2, 3, 4, 5, 7)]
+    none = ["—"] * 5
     assert table.rows == [
-        ["burgers_1d", "ours", "—", "—", "—", "—", "—", "0.0300", "—"],
-        ["burgers_1d", "published", "0.105", "0.024", "0.021", "0.028", "0.028", "0.011", "—"],
-        ["kdv_1d", "ours", "—", "—", "—", "—", "—", "—", "diverged"],
-        ["kdv_1d", "published", "0.317", "0.139", "0.057", "0.064", "0.132", "0.058", "—"],
+        ["burgers_1d", "ours, against truth", "3", "—", *none, "0.0266", "—"],
+        ["burgers_1d", "ours", "3", "0.0109", *none, "0.0300", "—"],
+        ["burgers_1d", "published", "1", "—", "0.105", "0.024", "0.021", "0.028", "0.028", "0.011", "—"],
+        ["kdv_1d", "ours", "3", "0.0000", *none, "—", "diverged"],
+        ["kdv_1d", "published", "1", "—", "0.317", "0.139", "0.057", "0.064", "0.132", "0.058", "—"],
+        ["wave_1d", "ours, against truth", "3", "—", *none, "0.0266", "—"],
+        ["wave_1d", "ours", "3", "0.0109", *none, "0.0287", "—"],
     ]
 
 
@@ -382,31 +394,52 @@ def test_figures(tmp_path):
     assert [path.name for path in tmp_path.rglob("*.png")] == ["sweep.png"]
 
 
+def test_ranks(tmp_path):
+    """One panel per case for five latents of the domain and two of each cell, means over the seeds; nothing of what was
+    not told or has gaps."""
+    told = {"probabilities": [0.25, 0.5, 0.75]}
+    results = [make_result(calibration=told | {"reliability": shares}) for shares in ([0.2, 0.5, 0.7], [0.4, 0.5, 0.7])]
+    results.append(make_result(calibration=told | {"reliability": [None, 0.5, 0.7]}, seed=3))
+    results.append(make_result(micro_dim=2, micro_layout="cells", calibration=told | {"reliability": [0.1, 0.5, 0.9]}))
+    assert rank_shares([*results, make_result(micro_dim=1, calibration=results[0]["calibration"])]) == (
+        (0.25, 0.5, 0.75),
+        {"burgers_1d": {"micro_dim 5": pytest.approx([0.3, 0.5, 0.7]), "micro_dim 2 per cell": [0.1, 0.5, 0.9]}},
+    )
+    assert draw_ranks(results, str(tmp_path)) == str(tmp_path / "ranks.png") and (tmp_path / "ranks.png").exists()
+    assert draw_ranks([make_result()], str(tmp_path / "none")) is None and not (tmp_path / "none").exists()
+
+
 def test_overview():
-    """Means over the seeds of the medians, two latents in cells alone, and of how many trajectories a number is."""
+    """Against the truth means over the seeds of the medians, two latents in cells alone; against the data our errors
+    beside both of the paper, where it scores other times of these."""
     results = [make_result(micro_dim=dim, seed=seed) for dim, seed in ((0, 0), (5, 0), (5, 1))]
     results[2]["test"]["nrmse"]["median"] = 0.0313
+    results[2]["test"]["nrmse_clean"]["median"] = 0.0246
     cells = [make_result(micro_dim=2), make_result(case="kdv_1d", micro_dim=6), make_result(micro_dim=4)]
-    cells[2]["test"]["nrmse"]["median"] = 0.0313
-    other = make_result(case="kdv_1d")
-    row, other = named(overview_table([*results, other], cells, [make_baseline(case="burgers_1d")]))
+    cells[2]["test"]["nrmse_clean"]["median"] = 0.0313
+    other = make_result(case="kdv_1d", published_test={"rel_l2": summary(0.05, 0.04, 0.0, 0.05)})
+    dmd = make_baseline(case="burgers_1d")
+    dmd["test"]["nrmse_clean"] = summary(0.2, 0.15, 0.0, 0.15)
+    row, other = named(overview_table([*results, other], cells, [dmd]))
     assert row == {
         "case": "burgers_1d",
         "test trajectories": "3",
-        "micro_dim 0": "0.0287",
-        "micro_dim 5": "0.0300",
-        "2 per cell": "0.0287",
-        "DMD": "0.1650",
+        "micro_dim 0": "0.0266",
+        "micro_dim 5": "0.0256",
+        "2 per cell": "0.0266",
+        "DMD": "0.1500",
         "POD-SINDy": "—",
-        "published, micro_dim 5": "0.011 (of 1)",
+        "5 against data": "0.0300 / —",
+        "5, published": "0.011 / —",
         "noise floor": "0.0109",
     }
     assert (other["micro_dim 0"], other["2 per cell"]) == ("—", "—")
+    assert (other["5 against data"], other["5, published"]) == ("0.0287 / 0.0500", "0.058 / 0.042")
     assert overview_table([], cells, []).rows == []
     unknown = make_result(case="cylinder_3d")
-    unknown["test"]["nrmse"]["median"] = None
+    unknown["test"]["nrmse_clean"]["median"] = None
     (row,) = named(overview_table([unknown], [], []))
-    assert (row["micro_dim 5"], row["published, micro_dim 5"]) == ("diverged", "—")
+    assert (row["micro_dim 5"], row["5, published"]) == ("diverged", "— / —")
 
 
 def test_pages():
@@ -431,6 +464,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     known = make_result(case="kdv_1d", test_inside=[True, False])
     known["test"]["rel_l2"] = summary(0.04, 0.04, 0.0, 0.04)
     known["test"]["nrmse_clean"]["per_trajectory"] = [0.1, 0.2]
+    known |= {"calibration": {}, "bound_dispersion": {"calibration": {}}}
     for result in (make_result(micro_dim=0), scored(0, [0.5], coverage_90=0.9), known, make_result(seed=1)):
         write(results, result)
     folder = results / "burgers_1d"

@@ -10,6 +10,7 @@ from msvi.report.tables_study import (
     published_code_table,
     range_table,
     rel_l2_table,
+    scaling_table,
     seeds_table,
     study_cost_table,
 )
@@ -86,7 +87,40 @@ def test_seeds_that_are_far_off_are_told():
     for result, median in zip(seeds, (0.01, 0.012, 0.02), strict=False):
         result["test"]["nrmse"] = summary(median, median, 0.0, median)
     (row,) = named(seeds_table(seeds))
-    assert (row["seeds"], row["worst seed over median"], row["within 1.5"]) == ("3", "1.67", "no")
+    assert (row["seeds"], row["worst seed over median"], row["both within 1.5"]) == ("3", "1.67", "no")
+    assert (row["error"], row["its worst over median"]) == ("against truth, median", "1.00")
+    for result in seeds[:3]:
+        result["test"]["nrmse"] = seeds[0]["test"]["nrmse"]
+    assert named(seeds_table(seeds))[0]["both within 1.5"] == "yes"
+    seeds[1]["test"]["nrmse_clean"] = summary(0.1, 0.1, 0.0, 0.1)
+    (row,) = named(seeds_table(seeds))
+    assert (row["of each seed"], row["its worst over median"]) == ("0.0266 / 0.1000 / 0.0266", "3.76")
+    assert row["both within 1.5"] == "no"
+    seeds[1]["test"]["nrmse_clean"] = summary(None, None, None, None)
+    assert named(seeds_table(seeds))[0]["its worst over median"] == "diverged"
+    (row,) = named(seeds_table([make_result(case="other"), make_result(case="other", seed=1)]))
+    assert (row["error"], row["both within 1.5"]) == ("—", "yes")
+
+
+def test_spread_with_the_factors_and_without():
+    """Of five latents for the domain and of all in cells; what misses the bars with the factors is named."""
+    runs = []
+    for seed, pooled in enumerate((0.7, 0.8)):
+        told = {"spread_skill": pooled, "coverage_90": 0.96, "probabilities": [0.5], "reliability": [0.6]}
+        runs.append(make_result(seed=seed, calibration=told))
+        runs[-1]["test"] |= {"crps": summary(0.002, 9.0, 9.0), "spread_skill": summary(9.0, 1.0, 9.0)}
+        bound = {"crps": summary(0.003, 9.0, 9.0), "spread_skill": summary(9.0, 2.0, 9.0)}
+        runs[-1]["bound_dispersion"] = bound | {"calibration": {"spread_skill": 1.5, "coverage_90": 0.99}}
+    table = scaling_table([*runs, runs[0] | {"micro_dim": 4}, make_result(case="kdv_1d")])
+    (row,) = table.rows
+    assert row[:8] == ["burgers_1d", "5", "1.00", "2.00", "0.75", "1.50", "96.0 %", "99.0 %"]
+    assert row[8:] == ["0.00200", "0.00300", "10.0 %", "pooled, coverage"]
+    runs[0]["calibration"] |= {"spread_skill": 0.9, "coverage_90": 0.9}
+    runs[1]["calibration"] |= {"spread_skill": 0.9, "coverage_90": 0.9}
+    local = runs[1] | {"micro_layout": "cells", "micro_dim": 1}
+    assert [row[-1] for row in scaling_table([*runs, local]).rows] == ["none", "none"]
+    local["test"] = local["test"] | {"spread_skill": summary(None, None, None)}
+    assert scaling_table([local]).rows[0][-1] == "median"
 
 
 def test_trajectories_inside_the_range_are_told_from_those_outside():
@@ -97,7 +131,7 @@ def test_trajectories_inside_the_range_are_told_from_those_outside():
     table = range_table([result, make_result(case="kdv_1d")])
     assert table.columns[2:6] == ["inside", "of", "outside", "of"]
     (row,) = table.rows
-    assert row[2:] == ["0.0150", "2", "0.0400", "2", "0.0400", "2", "0.0200"]
+    assert row[2:] == ["0.0150", "2", "0.0400", "2", "0.0400", "2", "0.0200", "0.0500", "0.0300"]
 
 
 def test_published_code_stands_beside_our_variant_and_recipe(tmp_path):
