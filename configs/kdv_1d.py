@@ -30,7 +30,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         "cells": {
             "model.micro_dim": 6,
             "model.conservative": True,
-            "inference.drift_weight": 16.0,
+            "inference.drift_weight": 128.0,
             "train.steps": 16_000,
         },
         # The network beside the lift tells where structures lie within their cells; without shifts the drift does not

@@ -8,6 +8,7 @@ With `--blind` the file keeps its viscosities or its forcing to itself, which sh
 
 import argparse
 import dataclasses
+import os
 
 import diffrax
 import jax.numpy as jnp
@@ -97,7 +98,7 @@ def _arrays(equation: Burgers1D, u_true: np.ndarray, sizes: tuple[int, int, int]
 
 
 def main() -> None:
-    """Writes the file that the command line names."""
+    """Writes the file that the command line names, and its folder if it is not there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["viscosity", "forcing"])
     parser.add_argument("file", help="to write, .npz")
@@ -106,6 +107,7 @@ def main() -> None:
     arrays = {"viscosity": viscosity, "forcing": forcing}[arguments.kind]()
     if arguments.blind:
         arrays = {name: array for name, array in arrays.items() if name not in ("mu", "forcing")}
+    os.makedirs(os.path.dirname(arguments.file) or ".", exist_ok=True)
     np.savez_compressed(arguments.file, **arrays)
     print(f"{arguments.file}: {', '.join(f'{name} {array.shape}' for name, array in arrays.items())}")
 

@@ -68,6 +68,17 @@ def forecast_error(path, workdir, window=32):
     return float(jnp.mean(jax.lax.map(lambda trajectory: error(*trajectory), trajectories)))
 
 
+def test_file_is_written_where_no_folder_is(tmp_path, monkeypatch):
+    """As in a fresh copy of the repository, which has no `data/`; what is hidden is not in the file."""
+    path = tmp_path / "data" / "viscosity.npz"
+    monkeypatch.setattr(burgers, "viscosity", lambda: {"u": np.zeros((2, 3)), "mu": np.ones((2, 1))})
+    for flags, names in (([], {"u", "mu"}), (["--blind"], {"u"})):
+        monkeypatch.setattr("sys.argv", ["burgers.py", "viscosity", str(path), *flags])
+        burgers.main()
+        with np.load(path) as arrays:
+            assert set(arrays) == names
+
+
 @pytest.fixture(scope="module")
 def told(compilation, tmp_path_factory):
     """For each kind of file its arrays, and the error where all of them are learned from."""

@@ -26,7 +26,7 @@ FIGURES = {
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["burgers_2d", "cylinder_2d"])
+@pytest.fixture(scope="module", params=["burgers_2d", "cylinder_2d", "shallow_water_2d"])
 def evaluation(request, tmp_path_factory):
     """What `evaluate` returns after 20 steps."""
     path = tmp_path_factory.mktemp(request.param)
@@ -59,7 +59,7 @@ def test_result(evaluation):
 def test_figures(evaluation):
     """All are there; the animation moves, and has one frame for each of the 60 times it shows at most."""
     figures = [pathlib.Path(path) for path in evaluation.paths if "figures" in path]
-    endings = {"burgers_2d": ("",), "cylinder_2d": ("_u", "_v")}[evaluation.result["case"]]
+    endings = ("_u", "_v") if evaluation.result["case"] == "cylinder_2d" else ("",)
     forecasts = {f"forecast{ending}.{kind}" for ending in endings for kind in ("png", "gif")}
     assert {path.name for path in figures} == FIGURES | forecasts
     gif = [path for path in figures if path.suffix == ".gif"][-1]
