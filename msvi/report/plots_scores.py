@@ -98,9 +98,10 @@ def rank_histograms(probabilities: ArrayLike, observed: Mapping[str, Mapping[str
             values = as_array(f"observed[{case!r}][{label!r}]", values, ("level",), sizes)
             density = np.diff(np.concatenate([[0.0], values, [1.0]])) / np.diff(edges)
             ax.stairs(density, edges, baseline=None, color=colors[label], lw=1.5, label=label)
-        ax.set(title=case, xlim=(0, 1), ylim=(0, None))
+        ax.set(title=case, xlim=(0, 1))
     for ax in panels[len(observed) :]:
         ax.set_axis_off()
+    panels[0].set_ylim(bottom=0)  # shared, once the bars of all panels are in it
     figure.supxlabel("quantile of the ensemble", fontsize="medium")
     figure.supylabel("frequency over the expected one", fontsize="medium")
     handles = dict(pair[::-1] for ax in panels for pair in zip(*ax.get_legend_handles_labels(), strict=True))
