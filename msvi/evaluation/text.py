@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from msvi.report.tables import BASELINE_LABELS, DIVERGED, MISSING
+from msvi.report.wording import BASELINE_LABELS, DIVERGED, MISSING, microscale
 
 # The scores by which a model is worth its training, and two that are known.
 _DECISIVE = ("crps_scaled", "anomaly_nrmse")
@@ -24,12 +24,11 @@ def format_table(result: dict[str, Any]) -> str:
     if "baseline" in result:
         head = f"{result['case']}, baseline {result['baseline']}"
     elif "seeds" in result:
-        head = (
-            f"{result['case']}, micro_dim {result['micro_dim']}, seeds {', '.join(map(str, result['seeds']))} together"
-        )
+        seeds = ", ".join(map(str, result["seeds"]))
+        head = f"{result['case']}, micro_dim {microscale(result)}, seeds {seeds} together"
     else:
         head = (
-            f"{result['case']}, micro_dim {result['micro_dim']}, seed {result['seed']}, checkpoint of step "
+            f"{result['case']}, micro_dim {microscale(result)}, seed {result['seed']}, checkpoint of step "
             f"{result['best_step']} of {result['steps']}"
         )
     lines = [

@@ -195,6 +195,7 @@ def test_table(result):
     """The table has every metric with its median, mean, sd and range, the horizons, and the calibration."""
     lines = format_table(result).splitlines()
     assert lines[0].startswith(f"burgers_1d, micro_dim 2, seed 0, checkpoint of step {result['best_step']} of 40")
+    assert format_table(result | {"micro_layout": "cells"}).startswith("burgers_1d, micro_dim 2 per cell, seed 0")
     rows = {line.split()[0]: line.split()[1:] for line in lines[2:-4]}
     assert list(rows) == METRICS
     for name, row in rows.items():
