@@ -34,7 +34,7 @@ _COLORS = {
     "noise floor": REFERENCE,
 }
 _SPARE = (FORECAST, MACRO, OTHER, MICRO, DRIFT)
-_SPREAD_SKILL_RANGE = (0.8, 1.25)  # within a factor of 1.25
+RIGHT_SPREAD = (0.8, 1.25)  # ratios of spread to error, within a factor of 1.25
 
 
 def reliability_diagram(
@@ -170,7 +170,7 @@ def spread_skill_over_lead_time(t: ArrayLike, ratios: Mapping[str, ArrayLike], a
     sizes = {}
     t = as_array("t", t, ("time",), sizes)
     own, ax = ax is None, _axes(ratios, "ratios", 3.8, ax)
-    ax.axhspan(*_SPREAD_SKILL_RANGE, color=REFERENCE, alpha=0.15, lw=0, label="within a factor of 1.25")
+    ax.axhspan(*RIGHT_SPREAD, color=REFERENCE, alpha=0.15, lw=0, label="within a factor of 1.25")
     ax.axhline(1, color=REFERENCE, lw=1.0, ls="--")
     for (label, values), color in zip(ratios.items(), _colors(ratios), strict=True):
         values = as_array(f"ratios[{label!r}]", values, ("time",), sizes)

@@ -25,16 +25,18 @@ from msvi.report.results import (
 )
 from msvi.report.tables import (
     BASELINE_LABELS,
+    LATENTS,
+    LATENTS_PER_CELL,
     MISSING,
-    NOTES,
     PUBLISHED,
     PUBLISHED_REL_L2,
     Table,
+    as_published,
     baselines_table,
     calibration_table,
+    case_name,
     count_cell,
     data_files_table,
-    format_number,
     markdown,
     results_table,
     summary_table,
@@ -49,12 +51,12 @@ from msvi.report.tables_study import (
     study_cost_table,
 )
 from msvi.report.tables_systems import apebench_table, checks_table, patches_table, systems_scores_table
-from msvi.report.wording import average, published_cell, score_cell
+from msvi.report.wording import published_cell, score_cell
 
 Result = dict[str, Any]
 
-# Baselines that the first table shows, and the numbers of microscale latents there, of the domain and of a cell.
-_RIVALS, _LATENTS, _LATENTS_PER_CELL = ("dmd", "sindy"), 5, 2
+# Baselines that the first table shows.
+_RIVALS = ("dmd", "sindy")
 # What was measured of time and memory, files of `benchmark/`.
 _COSTS = ("forecast", "streaming")
 
@@ -69,22 +71,23 @@ def overview_table(results: list[Result], cells: list[Result], baselines: list[R
       results: runs with a few microscale latents for the domain.
       cells: runs with latents in every coarse cell.
     """
-    columns = ["case", "test trajectories", "micro_dim 0", f"micro_dim {_LATENTS}", f"{_LATENTS_PER_CELL} per cell"]
+    columns = ["case", "test trajectories", "micro_dim 0", f"micro_dim {LATENTS}", f"{LATENTS_PER_CELL} per cell"]
     columns += [BASELINE_LABELS[name] for name in _RIVALS]
-    columns += [f"{_LATENTS} against data", f"{_LATENTS}, published", "noise floor"]
+    columns += [f"{LATENTS} against data", f"{LATENTS}, published", "noise floor"]
     table = Table(columns, [])
     for case in sorted({r["case"] for r in results}):
         chosen = [r for r in results if r["case"] == case]
-        row = [case + NOTES.get(case, ""), count_cell(chosen)]
-        row += [_median([r for r in chosen if r["micro_dim"] == dim]) for dim in (0, _LATENTS)]
-        row += [_median([r for r in cells if (r["case"], r["micro_dim"]) == (case, _LATENTS_PER_CELL)])]
-        row += [_median([b for b in baselines if (b["case"], b["baseline"]) == (case, name)]) for name in _RIVALS]
-        ours = [r for r in chosen if r["micro_dim"] == _LATENTS]
-        scored = [r | {"test": r.get("published_test", r["test"])} for r in ours]
-        row += [f"{_median(ours, 'nrmse')} / {score_cell(scored, 'rel_l2', 'mean')}"]
-        published = (found.get(case, {}).get(_LATENTS) for found in (PUBLISHED, PUBLISHED_REL_L2))
+        ours = [r for r in chosen if r["micro_dim"] == LATENTS]
+        models = [[r for r in chosen if r["micro_dim"] == 0], ours]
+        models += [[r for r in cells if (r["case"], r["micro_dim"]) == (case, LATENTS_PER_CELL)]]
+        models += [[b for b in baselines if (b["case"], b["baseline"]) == (case, name)] for name in _RIVALS]
+        row = [case_name(case), count_cell(chosen)]
+        row += [score_cell(runs, "nrmse_clean", "median") for runs in models]
+        rel_l2 = score_cell([as_published(r) for r in ours], "rel_l2", "mean")
+        row += [f"{score_cell(ours, 'nrmse', 'median')} / {rel_l2}"]
+        published = (found.get(case, {}).get(LATENTS) for found in (PUBLISHED, PUBLISHED_REL_L2))
         row += [" / ".join(published_cell(value, MISSING) for value in published)]
-        table.rows.append([*row, _median(chosen, "noise_floor")])
+        table.rows.append([*row, score_cell(chosen, "noise_floor", "median")])
     return table
 
 
@@ -202,11 +205,6 @@ def main() -> int:
         with open(path, "w", encoding="utf-8") as file:
             file.write(updated[path])
     return 0
-
-
-def _median(results: list[Result], score: str = "nrmse_clean") -> str:
-    """The median of a test score over the trajectories, its mean over the results that have one."""
-    return average([r["test"][score]["median"] for r in results if score in r["test"]], format_number)
 
 
 if __name__ == "__main__":

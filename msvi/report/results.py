@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from msvi.errors import InputError
 from msvi.report import plots_scores, plots_sweep
-from msvi.report.tables import BASELINE_LABELS, MISSING, PUBLISHED
+from msvi.report.save import save_figure
+from msvi.report.tables import BASELINE_LABELS, LATENTS, LATENTS_PER_CELL, MISSING, PUBLISHED
 from msvi.report.wording import cell_of, format_number, in_cells, run_name, worst
 
 # Keys that a result must have, and scores of its test trajectories.
@@ -21,8 +22,6 @@ _OWN_DATA = (*_RUN_KEYS, "config", "data"), ("nrmse", "reconstruction_nrmse")
 _BASELINE = ("case", "baseline", "test"), ("nrmse",)
 _ENSEMBLE = ("case", "micro_dim", "seeds", "test", "calibration"), ("nrmse",)
 _SCORE_KEYS = {"mean", "median", "std", "per_trajectory"}
-# Whether in cells, and how many microscale latents, of the runs whose rank histograms are drawn.
-_RANKED = ((False, 5), (True, 2))
 
 
 def load_results(directory: str) -> list[dict[str, Any]]:
@@ -184,28 +183,26 @@ def draw_sweeps(results: list[dict[str, Any]], directory: str) -> list[str]:
     for case in sorted({r["case"] for r in results}):
         chosen = [r for r in results if r["case"] == case]
         if len({r["micro_dim"] for r in chosen}) > 1:
-            paths.append(os.path.join(directory, case, "sweep.png"))
-            os.makedirs(os.path.dirname(paths[-1]), exist_ok=True)
-            sweep_figure(chosen).savefig(paths[-1], dpi=120)
+            os.makedirs(os.path.join(directory, case), exist_ok=True)
+            paths += save_figure(sweep_figure(chosen), os.path.join(directory, case, "sweep"))
     return paths
 
 
 def rank_shares(results: list[dict[str, Any]]) -> tuple[tuple[float, ...], dict[str, dict[str, list[float]]]]:
     """Probabilities of the quantiles, and by case and model the shares of observations below them, means over the
     seeds: with five latents for the domain and two in each cell."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    levels: tuple[float, ...] = ()
+    found: dict[str, dict[str, list[list[float]]]] = {}
     for r in sorted(results, key=lambda r: (r["case"], in_cells(r))):
-        told, ranked = r.get("calibration", {}), (in_cells(r), r["micro_dim"]) in _RANKED
-        if ranked and None not in told.get("reliability", [None]):
-            found.setdefault(r["case"], {}).setdefault(run_name(r), []).append(told)
-    levels = {tuple(told["probabilities"]) for models in found.values() for told in sum(models.values(), [])}
-    shares = {
-        case: {
-            name: np.mean([told["reliability"] for told in seeds], axis=0).tolist() for name, seeds in models.items()
-        }
+        told = r.get("calibration", {})
+        wanted = r["micro_dim"] == (LATENTS_PER_CELL if in_cells(r) else LATENTS)
+        if wanted and None not in told.get("reliability", [None]):
+            levels = tuple(told["probabilities"])  # those of every evaluation
+            found.setdefault(r["case"], {}).setdefault(run_name(r), []).append(told["reliability"])
+    return levels, {
+        case: {name: np.mean(seeds, axis=0).tolist() for name, seeds in models.items()}
         for case, models in found.items()
     }
-    return max(levels, default=()), shares
 
 
 def draw_ranks(results: list[dict[str, Any]], directory: str) -> str | None:
@@ -213,9 +210,8 @@ def draw_ranks(results: list[dict[str, Any]], directory: str) -> str | None:
     levels, shares = rank_shares(results)
     if not shares:
         return None
-    path = os.path.join(directory, "ranks.png")
     os.makedirs(directory, exist_ok=True)
-    plots_scores.rank_histograms(levels, shares).savefig(path, dpi=120)
+    (path,) = save_figure(plots_scores.rank_histograms(levels, shares), os.path.join(directory, "ranks"))
     return path
 
 

@@ -29,6 +29,7 @@ from msvi.report.wording import (
     score_cell,
     time_until,
     training_minutes,
+    unformatted,
     worst_cell,
 )
 from msvi.report.wording import DIVERGED as DIVERGED
@@ -59,6 +60,15 @@ NOTES = {"cylinder_2d": " (our simulation)"}
 PUBLISHED_PARTS = {"cylinder_2d": "from t = 14.01", "wave_1d": "to t = 0.2"}
 
 
+# Microscale latents where few models stand for all: of the domain, and of a cell.
+LATENTS, LATENTS_PER_CELL = 5, 2
+
+
+def case_name(case: str) -> str:
+    """What tables call a case."""
+    return case + NOTES.get(case, "")
+
+
 class Table(NamedTuple):
     """Cells as text; the column called `strong` stands out."""
 
@@ -87,7 +97,7 @@ def summary_table(results: list[Result]) -> Table:
     dims = sorted({r["micro_dim"] for r in results} | {dim for r in results for dim in PUBLISHED.get(r["case"], {})})
     table = Table(["case", "NRMSE", "trajectories", "noise floor", *(f"micro_dim {dim}" for dim in dims)], [])
     for case in sorted({r["case"] for r in results}):
-        chosen, name = [r for r in results if r["case"] == case], case + NOTES.get(case, "")
+        chosen, name = [r for r in results if r["case"] == case], case_name(case)
         measured = {"ours, against truth": "nrmse_clean"} if is_noisy(chosen) else {}
         for whose, score in (measured | {"ours": "nrmse"}).items():
             floor = score_cell(chosen, "noise_floor", "median") if score == "nrmse" else MISSING
@@ -117,7 +127,7 @@ def results_table(results: list[Result]) -> Table:
     table = Table(columns, [], strong="against truth" if known else "NRMSE median")
     for case, dim in sorted({(r["case"], r["micro_dim"]) for r in results}):
         runs = _select(results, case, dim)
-        name, published = case + NOTES.get(case, ""), published_cell(PUBLISHED.get(case, {}).get(dim))
+        name, published = case_name(case), published_cell(PUBLISHED.get(case, {}).get(dim))
         rows = [(name, runs, published)]
         of_the_paper = _of_the_paper(runs)
         if of_the_paper:  # the number of the paper belongs to this one
@@ -181,8 +191,8 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
     """A row per case and score: the baselines, the closure without microscale latents, and our largest micro_dim.
 
     Ours are means over the seeds. The error against the truth has a row where the data have noise. A row that no file
-    has a number for is left out. Where the paper scores other
-    trajectories or times there is a row for these. The last column names the model with the lowest number.
+    has a number for is left out. Where the paper scores other trajectories or times there is a row for these. The last
+    column names the model with the lowest number.
     """
     dims = sorted({0, *(r["micro_dim"] for r in results)})
     models = [*BASELINE_LABELS, *dict.fromkeys((dims[0], dims[-1]))]
@@ -205,18 +215,23 @@ def baselines_table(results: list[Result], baselines: list[Result]) -> Table:
         for chosen, label, score, statistic, show in rows:
             cells = [score_cell(some, score, statistic, show) for some in chosen]
             if set(cells) != {MISSING}:
-                values = [score_cell(some, score, statistic, lambda value: value) for some in chosen]
-                table.rows.append([case + NOTES.get(case, ""), label, *cells, _lowest(names, values)])
+                values = [score_cell(some, score, statistic, unformatted) for some in chosen]
+                table.rows.append([case_name(case), label, *cells, _lowest(names, values)])
         if case in PUBLISHED_REL_L2:
             numbers = [PUBLISHED_REL_L2[case].get(model) for model in models]
             cells = [published_cell(number, MISSING) for number in numbers]
-            table.rows.append([case + NOTES.get(case, ""), "rel. L2, published", *cells, _lowest(names, numbers)])
+            table.rows.append([case_name(case), "rel. L2, published", *cells, _lowest(names, numbers)])
     return table
 
 
 def _of_the_paper(results: list[Result]) -> list[Result]:
-    """Of the results that have it, with what the paper scores in place of the test trajectories."""
-    return [r | {"test": r["published_test"]} for r in results if "published_test" in r]
+    """Of the results whose paper scores other trajectories or times than we do, with these in place of ours."""
+    return [as_published(r) for r in results if "published_test" in r]
+
+
+def as_published(r: Result) -> Result:
+    """The result with what the paper scores as its test, where that is something else."""
+    return r | {"test": r.get("published_test", r["test"])}
 
 
 def _lowest(names: list[str], values: list[Any]) -> str:
@@ -252,7 +267,7 @@ def calibration_table(results: list[Result], ensembles: list[Result], baselines:
     named = [(case, microscale(runs[0]) + together, runs) for (case, _, _, together), runs in sorted(rows.items())]
     named += [(b["case"], model_name(b["baseline"]), [b]) for b in baselines if "calibration" in b]
     for case, name, runs in sorted(named, key=lambda row: row[0]):
-        cells = [case + NOTES.get(case, ""), name]
+        cells = [case_name(case), name]
         cells += [score_cell(runs, score, "mean", format_short) for score in ("crps", "energy_score")]
         cells += [score_cell(runs, "spread_skill", "median", format_ratio)]
         unscaled = [r["bound_dispersion"] for r in runs if "bound_dispersion" in r]

@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msvi.report.plots_scores import RIGHT_SPREAD
 from msvi.report.results import load_json
 from msvi.report.tables import (
+    LATENTS,
     LATER_TRAJECTORIES,
-    NOTES,
     PUBLISHED_PARTS,
     PUBLISHED_REL_L2,
     Result,
     Table,
+    as_published,
+    case_name,
     count_cell,
     format_number,
     published_cell,
@@ -31,9 +34,11 @@ from msvi.report.wording import (
     format_short,
     gap_cell,
     in_cells,
+    listed,
     microscale,
     pooled_cell,
     score_cell,
+    unformatted,
     worst_cell,
 )
 from msvi.scores.scores import summarize
@@ -53,6 +58,20 @@ class Bar(NamedTuple):
     aim: float | None = None
     of: str = "test"
 
+    @property
+    def name(self) -> str:
+        """What tables call the error."""
+        return f"{_SCORES[self.score]}, {self.statistic}"
+
+    @property
+    def part(self) -> str:
+        """What tables add to the name of the case or of the error where it is of what the paper scores."""
+        return f", {PUBLISHED_PARTS[self.case]}" if self.of == "published_test" else ""
+
+    def errors(self, runs: list[Result]) -> list[float | None]:
+        """The error of each run that has it."""
+        return [r[self.of][self.score][self.statistic] for r in runs if self.score in r.get(self.of, ())]
+
 
 BARS = (
     Bar("burgers_1d", 5, "nrmse_clean", "median", 0.006, 0.004),
@@ -66,8 +85,8 @@ BARS = (
     Bar("shallow_water_2d", 5, "rel_l2", "mean", 0.152, 0.1),
 )
 # What a forecast that is right as a distribution has, of each seed in the mean: its spread over its error, in the
-# median and pooled, and the coverage of its central 90 %. Asked of so many latents for the domain, and of all in cells.
-_SPREAD_BARS, _COVERAGE_BARS, _SPREAD_LATENTS = (0.8, 1.25), (0.85, 0.95), 5
+# median and pooled, and the coverage of its central 90 %.
+_RIGHT = {"median": RIGHT_SPREAD, "pooled": RIGHT_SPREAD, "coverage": (0.85, 0.95)}
 _SCORES = {"nrmse_clean": "against truth", "rel_l2": "rel. L2", "nrmse": "NRMSE"}
 
 
@@ -85,9 +104,9 @@ def rel_l2_table(results: list[Result], splits: Sequence[Result] = (), cells: Se
     ours = {"ours": results, "ours, in cells": cells, "ours, {train} / {val} / {test} trajectories": splits}
     for case in sorted({r["case"] for r in results} & PUBLISHED_REL_L2.keys()):
         part = f", {PUBLISHED_PARTS[case]}" if any("published_test" in r for r in results if r["case"] == case) else ""
-        name = case + NOTES.get(case, "") + part
+        name = case_name(case) + part
         for whose, runs in ours.items():
-            chosen = [r | {"test": r.get("published_test", r["test"])} for r in runs if r["case"] == case]
+            chosen = [as_published(r) for r in runs if r["case"] == case]
             if chosen:
                 label = whose.format(**chosen[0].get("data", {}))
                 table.rows.append([name, label, *_of_rel_l2(chosen, dims)])
@@ -108,20 +127,14 @@ def bars_table(results: list[Result]) -> Table:
     columns = ["case", "micro_dim", "error", "seeds", "mean", "bar", "aim", "met", "worst seed over median"]
     table = Table(columns, [], strong="mean")
     for bar in BARS:
-        runs = [r for r in results if (r["case"], r["micro_dim"]) == (bar.case, bar.micro_dim) and bar.of in r]
-        values = [r[bar.of][bar.score][bar.statistic] for r in runs if bar.score in r[bar.of]]
-        part = f", {PUBLISHED_PARTS[bar.case]}" if bar.of == "published_test" else ""
-        cells = [bar.case + NOTES.get(bar.case, "") + part, str(bar.micro_dim)]
-        cells += [f"{_SCORES[bar.score]}, {bar.statistic}", " / ".join(map(format_number, values)) or MISSING]
-        whole = bool(values) and None not in values
-        mean = statistics.fmean(values) if whole else None
-        cells += [
-            format_number(mean) if values else MISSING,
-            f"{bar.bar:g}",
-            MISSING if not bar.aim else f"{bar.aim:g}",
-        ]
+        values = bar.errors([r for r in results if (r["case"], r["micro_dim"]) == (bar.case, bar.micro_dim)])
+        mean: Any = average(values, unformatted)
+        far = _far_off(values)
+        cells = [case_name(bar.case) + bar.part, str(bar.micro_dim)]
+        cells += [bar.name, " / ".join(map(format_number, values)) or MISSING]
+        cells += [average(values, format_number), f"{bar.bar:g}", MISSING if not bar.aim else f"{bar.aim:g}"]
         cells += [MISSING if not values else "yes" if mean is not None and mean <= bar.bar else "no"]
-        cells += [f"{max(values) / statistics.median(values):.2f}" if whole else MISSING]
+        cells += [MISSING if far is None else format_ratio(far)]
         table.rows.append(cells)
     return table
 
@@ -135,19 +148,16 @@ def seeds_table(results: list[Result]) -> Table:
         runs = [r for r in results if _key(r) == key]
         if len(runs) < 2:
             continue
-        cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0]), str(len(runs))]
         bar = next((bar for bar in BARS if bar.case == key[0]), None)
-        errors, ratios = [r["test"]["nrmse"]["median"] for r in runs], []
-        if bar is not None and all(bar.score in r.get(bar.of, ()) for r in runs):
-            part = f", {PUBLISHED_PARTS[key[0]]}" if bar.of == "published_test" else ""
-            of_bar = [r[bar.of][bar.score][bar.statistic] for r in runs]
-            ratios.append(_far_off(of_bar))
-            cells += [f"{_SCORES[bar.score]}, {bar.statistic}{part}"]
-            cells += [" / ".join(map(format_number, of_bar)), format_ratio(ratios[0])]
-        else:
-            cells += [MISSING] * 3
-        ratios.append(_far_off(errors))
-        cells += [" / ".join(map(format_number, errors)), format_ratio(ratios[-1])]
+        errors, of_bar = [r["test"]["nrmse"]["median"] for r in runs], bar.errors(runs) if bar else []
+        if len(of_bar) < len(runs):  # not told of every seed
+            of_bar = []
+        cells = [case_name(key[0]), microscale(runs[0]), str(len(runs))]
+        cells += [bar.name + bar.part if bar and of_bar else MISSING]
+        for values in (of_bar, errors):
+            cells += [" / ".join(map(format_number, values)) or MISSING]
+            cells += [format_ratio(_far_off(values)) if values else MISSING]
+        ratios = [_far_off(values) for values in (of_bar, errors) if values]
         table.rows.append([*cells, "yes" if all(far is not None and far <= _FAR for far in ratios) else "no"])
     return table
 
@@ -161,21 +171,19 @@ def scaling_table(results: list[Result]) -> Table:
     columns = ["case", "micro_dim", "spread-skill median", "without", "pooled", "without", "90 % coverage", "without"]
     table = Table([*columns, "CRPS", "without", "largest gap of quantiles", "missed"], [])
     asked = [r for r in results if {"calibration", "bound_dispersion"} <= r.keys()]
-    for key in sorted({_key(r) for r in asked if in_cells(r) or r["micro_dim"] == _SPREAD_LATENTS}):
+    for key in sorted({_key(r) for r in asked if in_cells(r) or r["micro_dim"] == LATENTS}):
         runs = [r for r in asked if _key(r) == key]
-        bound = [r["bound_dispersion"] for r in runs]
-        both = runs, [{"test": b} | b for b in bound]
-        cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0])]
+        both = runs, [{"test": r["bound_dispersion"]} | r["bound_dispersion"] for r in runs]
+        cells = [case_name(key[0]), microscale(runs[0])]
         cells += [score_cell(some, "spread_skill", "median", format_ratio) for some in both]
         cells += [pooled_cell(some, "spread_skill", format_ratio) for some in both]
         cells += [pooled_cell(some, "coverage_90", format_percent) for some in both]
         cells += [score_cell(some, "crps", "mean", format_short) for some in both]
-        numbers = [score_cell(runs, "spread_skill", "median", _number)]
-        numbers += [pooled_cell(runs, name, _number) for name in ("spread_skill", "coverage_90")]
-        bars = {"median": _SPREAD_BARS, "pooled": _SPREAD_BARS, "coverage": _COVERAGE_BARS}
+        numbers = [score_cell(runs, "spread_skill", "median", unformatted)]
+        numbers += [pooled_cell(runs, name, unformatted) for name in ("spread_skill", "coverage_90")]
         missed = [
             name
-            for (name, (low, high)), value in zip(bars.items(), numbers, strict=True)
+            for (name, (low, high)), value in zip(_RIGHT.items(), numbers, strict=True)
             if not isinstance(value, float) or not low <= value <= high
         ]
         table.rows.append([*cells, gap_cell(runs), ", ".join(missed) or "none"])
@@ -190,7 +198,7 @@ def range_table(results: list[Result]) -> Table:
     table = Table([*columns, "worst of second", "worst of first"], [])
     for key in sorted({_key(r) for r in results if "test_inside" in r}):
         runs = [r for r in results if _key(r) == key and "test_inside" in r]
-        cells = [runs[0]["case"] + NOTES.get(runs[0]["case"], ""), microscale(runs[0])]
+        cells = [case_name(key[0]), microscale(runs[0])]
         for wanted in (True, False):
             each = [_errors_where(r, wanted) for r in runs]
             medians = [_median(errors) for errors in each if errors]
@@ -199,8 +207,7 @@ def range_table(results: list[Result]) -> Table:
         cells += [average([s["median"] for s in second], format_number)]
         cells += [str(len(second[0]["per_trajectory"])) if second else MISSING]
         cells += [score_cell(runs, "nrmse_clean", "median")]
-        for scores in (second, [r["test"]["nrmse_clean"] for r in runs]):
-            cells += [worst_cell(scores)]
+        cells += [worst_cell(scores) for scores in (second, [r["test"]["nrmse_clean"] for r in runs])]
         table.rows.append(cells)
     return table
 
@@ -220,7 +227,7 @@ def published_code_table(directory: str, results: list[Result]) -> Table:
         models.append(("our recipe", [r for r in results if (r["case"], r["micro_dim"]) == (case, code["micro_dim"])]))
         for name, runs in models:
             if runs:
-                cells = [case, name, str(len(runs)), " / ".join(dict.fromkeys(f"{r['steps']:,}" for r in runs))]
+                cells = [case, name, str(len(runs)), listed(f"{r['steps']:,}" for r in runs)]
                 cells += [score_cell(runs, "nrmse", statistic) for statistic in ("median", "mean")]
                 cells += [worst_cell(r["test"]["nrmse"] for r in runs)]
                 cells += [score_cell(runs, score, "median") for score in ("nrmse_clean", "reconstruction_nrmse")]
@@ -244,7 +251,7 @@ def study_cost_table(results: list[Result], baselines: list[Result]) -> Table:
         # Earlier versions did not record the latter.
         seconds += [sum(r.get("evaluate_seconds", 0.0) for r in some) for some in (runs, fitted)]
         hours = [f"{value / 3600:.1f}" for value in (*seconds, sum(seconds))]
-        name = case + NOTES.get(case, "") if case else "all"
+        name = case_name(case) if case else "all"
         table.rows.append([name, device, str(len(runs)), *hours[:2], str(len(fitted)), *hours[2:]])
     return table
 
@@ -260,12 +267,7 @@ def _key(r: Result) -> tuple[str, bool, int]:
 def _far_off(errors: list[float | None]) -> float | None:
     """The largest error of the seeds over that of the median seed."""
     known = [error for error in errors if error is not None]
-    return max(known) / statistics.median(known) if len(known) == len(errors) else None
-
-
-def _number(value: float | None) -> Any:
-    """The value itself in place of its text."""
-    return value
+    return max(known) / statistics.median(known) if known and len(known) == len(errors) else None
 
 
 def _errors_where(r: Result, wanted: bool) -> list[float | None]:

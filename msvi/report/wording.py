@@ -77,6 +77,11 @@ def format_number(value: float | None) -> str:
     return f"{value:.1e}" if 0 < value < 5e-5 else f"{value:.4f}"
 
 
+def unformatted(value: float | None) -> Any:
+    """The number itself, where it is judged in place of shown."""
+    return value
+
+
 def format_short(value: float | None) -> str:
     """A score in units of the field, of which only the leading figures matter."""
     return DIVERGED if value is None else f"{value:#.3g}"
